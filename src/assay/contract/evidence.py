@@ -1,0 +1,92 @@
+"""What a contract remembers of the data that it was learned from, in the form that its documents carry it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Final
+
+__all__ = ["SPECIAL_BINS", "Bins"]
+
+#: Bins that every field has beside its own: missing or null; below and above all that was seen; of another kind.
+SPECIAL_BINS: Final = ("null", "low", "high", "_other")
+
+
+@dataclass(frozen=True, slots=True)
+class Bins:
+    """The histogram that live values of a field are held against.
+
+    Numbers have `edges`: n inner edges, ascending, make n + 1 bins `b0` ... `bn`; bin i holds edges[i-1] < v <= edges[i].
+    Values below `low` or above `high`, the extremes seen, are counted in the bins of those names instead. Categories
+    have `values` (strings, booleans or numbers), one bin each. `share` gives each label's share of the profile's rows,
+    in [0, 1], summing to 1; `rows` is how many rows that were.
+    """
+
+    rows: int
+    share: Mapping[str, float]
+    edges: tuple[float, ...] | None = None
+    values: tuple[str | bool | int | float, ...] | None = None
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Every bin's label: the field's own, in order, then the special ones."""
+        if self.values is not None:
+            own = tuple(value_label(value) for value in self.values)
+        else:
+            own = tuple(f"b{i}" for i in range(len(self.edges or ()) + 1))
+        return own + SPECIAL_BINS
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> Bins:
+        """Read what `to_document` wrote.
+
+        Raises:
+            ValueError: it has neither edges nor values, edges that do not ascend, or shares of no known label.
+        """
+        edges = tuple(float(edge) for edge in document["edges"]) if "edges" in document else None
+        values = tuple(document["values"]) if "values" in document else None
+        if (edges is None) == (values is None):
+            raise ValueError("bins have either edges or values")
+        if edges is not None and any(not a < b for a, b in pairwise(edges)):
+            raise ValueError("the edges of bins ascend")
+        bins = cls(
+            rows=int(document["rows"]),
+            share={str(label): float(share) for label, share in document["share"].items()},
+            edges=edges,
+            values=values,
+            low=document.get("low"),
+            high=document.get("high"),
+        )
+        unknown = set(bins.share) - set(bins.labels)
+        if unknown:
+            raise ValueError(f"a share for {min(unknown)!r}, which is no bin")
+        if any(not 0 <= share <= 1 for share in bins.share.values()) or bins.rows < 1:
+            raise ValueError("shares lie in [0, 1], over at least one row")
+        return bins
+
+    def to_document(self) -> dict[str, Any]:
+        """As a contract carries it: JSON values, the same bins giving the same document."""
+        document: dict[str, Any] = {"rows": self.rows}
+        if self.edges is not None:
+            document["edges"] = list(self.edges)
+        if self.values is not None:
+            document["values"] = list(self.values)
+        if self.low is not None:
+            document["low"] = self.low
+        if self.high is not None:
+            document["high"] = self.high
+        document["share"] = {label: self.share[label] for label in self.labels if self.share.get(label, 0) > 0}
+        return document
+
+
+def value_label(value: str | bool | float) -> str:  # noqa: FBT001 - a category may be a boolean
+    """A category as a label value: text as it is, where it cannot be taken for a special bin."""
+    if isinstance(value, str):
+        return f'"{value}"' if value in SPECIAL_BINS or value.startswith('"') else value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(int(value)) if math.isfinite(value) and value == int(value) else repr(value)
