@@ -1,0 +1,95 @@
+"""What a contract keeps of a field's profile: its bins, which live values are held against, and a summary. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from assay.contract.evidence import Bins, value_label
+from assay.profile.document import FieldProfile, Number, Numbers
+from assay.profile.roles import is_identifier, is_timestamp
+
+__all__ = ["bins", "summary"]
+
+CATEGORIES: Final = 20
+LONGEST_CATEGORY: Final = 100
+
+
+def bins(field: FieldProfile, rows: int) -> Bins | None:
+    """Ten bins between the deciles, or one for each of at most 20 values; none for objects and arrays.
+
+    `rows` counts those of the table around it: a field of an object that is missing is missing, too. Identifiers and
+    times have no bins of their own: there only `null` and `_other`, which is the rest, mean something.
+    """
+    kinds = field.kinds
+    if not rows or kinds.keys() & {"object", "array"}:
+        return None
+    numeric = kinds.get("integer", 0) + kinds.get("number", 0)
+    boolean, text = kinds.get("boolean", 0), kinds.get("string", 0)
+    most = max(numeric, boolean, text)
+    found = Bins(rows, {}, values=())
+    counts: dict[str, int] = {}
+    if not most or is_identifier(field) or is_timestamp(field):
+        pass
+    elif most == numeric and field.numbers is not None:
+        found, counts = _of_numbers(field.numbers, rows)
+    elif most == boolean:
+        values = tuple(value for value, seen in ((False, boolean - field.true), (True, field.true)) if seen)
+        found, counts = Bins(rows, {}, values=values), {"false": boolean - field.true, "true": field.true}
+    elif field.strings is not None:
+        found, counts = _of_strings(field, rows)
+    counts["null"] = rows - sum(kinds.values())
+    counts["_other"] = rows - sum(counts.values())
+    share = {label: counts[label] / rows for label in found.labels if counts.get(label)}
+    return Bins(rows, share, edges=found.edges, values=found.values, low=found.low, high=found.high)
+
+
+def _of_numbers(numbers: Numbers, rows: int) -> tuple[Bins, dict[str, int]]:
+    low, high = float(numbers.minimum), float(numbers.maximum)
+    if numbers.values is not None and len(numbers.values) <= CATEGORIES:
+        merged: dict[str, int] = {}
+        values: list[Number] = []
+        for value, seen in numbers.values:
+            label = value_label(value)
+            if label not in merged:
+                values.append(value)
+            merged[label] = merged.get(label, 0) + seen
+        return Bins(rows, {}, values=tuple(values), low=low, high=high), merged
+    found = Bins(rows, {}, edges=numbers.edges, low=low, high=high)
+    return found, {f"b{i}": count for i, count in enumerate(numbers.counts)}
+
+
+def _of_strings(field: FieldProfile, rows: int) -> tuple[Bins, dict[str, int]]:
+    strings = field.strings
+    assert strings is not None
+    few = strings.complete and len(strings.values) <= CATEGORIES
+    kept = [
+        (value, seen)
+        for value, seen in (strings.values if few else strings.values[: CATEGORIES - 1])
+        if len(value) <= LONGEST_CATEGORY
+    ]
+    return Bins(rows, {}, values=tuple(value for value, _ in kept)), {value_label(value): seen for value, seen in kept}
+
+
+def summary(field: FieldProfile) -> dict[str, Any]:
+    """What a person wants to see beside a field's rules; the whole is in the profile."""
+    document: dict[str, Any] = dict(field.types)
+    if field.nonfinite:
+        document["nonfinite"] = field.nonfinite
+    if (numbers := field.numbers) is not None:
+        document |= _spread(numbers) | {"mean": numbers.mean, "deviation": numbers.deviation}
+        document |= {"distinct": numbers.distinct}
+        if numbers.rising:
+            document["rising"] = True
+    if (strings := field.strings) is not None:
+        document["distinct"] = strings.distinct
+        if strings.lengths is not None:
+            document["lengths"] = _spread(strings.lengths)
+    if field.kinds.get("boolean"):
+        document["true"] = field.true
+    if field.sizes is not None:
+        document["items"] = _spread(field.sizes)
+    return document
+
+
+def _spread(numbers: Numbers) -> dict[str, Any]:
+    return {"min": numbers.minimum, "median": numbers.median, "max": numbers.maximum}

@@ -1,0 +1,154 @@
+"""The profile of anything that DuckDB scans: frames, Arrow, relations, files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from assay.errors import UsageError
+from assay.profile.batch import Progress
+from assay.profile.document import Profile
+from assay.profile.summarize import summarize, summarize_events
+
+if TYPE_CHECKING:
+    import duckdb
+    import pandas as pd
+    import pyarrow as pa
+
+__all__ = ["profile"]
+
+_TAKEN: Final = "a pandas or Polars frame, an Arrow table or reader, a DuckDB relation, or the path of a file"
+_FILES: Final = "CSV, TSV, JSON, NDJSON, Parquet or Arrow (.arrow, .feather)"
+_COMPRESSED: Final = (".gz", ".zst")
+
+
+def profile(source: Any, *, dataset: str = "", progress: Progress | None = None) -> Profile:
+    """Measure a frame, a relation or a file.
+
+    JSON and NDJSON files are read as events, which tell missing from null and `1` from `1.0`; so are their numbers
+    profiled. Elsewhere a NULL is either. In pandas NaN is a missing value, and a column of floats that has some is one of
+    integers if all the others are whole: pandas made it so.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    import duckdb
+
+    con = duckdb.connect()
+    try:
+        con.execute("SET TimeZone = 'UTC'")
+        if isinstance(source, str | Path):
+            return _of_file(con, Path(source), dataset, progress)
+        return _of_table(con, _arrow_or_pandas(source), dataset, progress, _json_columns(source))
+    except duckdb.Error as error:
+        what = str(source) if isinstance(source, str | Path) else f"this {type(source).__name__}"
+        raise UsageError(f"{what} cannot be read: {error}; take {_TAKEN}") from error
+    finally:
+        con.close()
+
+
+def _of_table(
+    con: duckdb.DuckDBPyConnection,
+    table: tuple[list[str], Any],
+    dataset: str,
+    progress: Progress | None,
+    json_columns: frozenset[int] = frozenset(),
+) -> Profile:
+    """A table under names of our own: DuckDB's columns may not differ in case alone, and fields may."""
+    names, safe = table
+    con.register("source_table", safe)
+    # assay's own columns are known by their names, which these are not: so they are left out here.
+    own = "_collected_at" in names
+    kept = [i for i, name in enumerate(names) if not (own and name.startswith("_"))]
+    columns = ", ".join(f"c{i}::JSON AS c{i}" if i in json_columns else f"c{i}" for i in kept)
+    relation = f"(SELECT {columns} FROM source_table)"
+    return summarize(con, relation, dataset=dataset, progress=progress, names=[names[i] for i in kept])
+
+
+def _json_columns(source: Any) -> frozenset[int]:
+    """The columns of a DuckDB relation that hold JSON: Arrow would only know that they are text."""
+    types = getattr(source, "types", None) if hasattr(source, "to_arrow_table") else None
+    return frozenset(i for i, sql_type in enumerate(types or ()) if str(sql_type).upper() == "JSON")
+
+
+def _arrow_or_pandas(source: Any) -> tuple[list[str], Any]:
+    """The names of its columns, and the same table with columns `c0`, `c1`, ..."""
+    import pyarrow as pa
+
+    if type(source).__module__.partition(".")[0] == "pandas" and hasattr(source, "columns"):
+        return _of_pandas(source)
+    if hasattr(source, "collect") and hasattr(source, "collect_schema"):
+        source = source.collect()  # a lazy frame of Polars'
+    if hasattr(source, "to_arrow_table"):
+        source = source.to_arrow_table()  # a relation of DuckDB's
+    elif isinstance(source, pa.RecordBatch):
+        source = pa.Table.from_batches([source])
+    elif isinstance(source, pa.RecordBatchReader):
+        source = source.read_all()
+    elif hasattr(source, "__arrow_c_stream__") and not isinstance(source, pa.Table):
+        source = pa.table(source)
+    if not isinstance(source, pa.Table):
+        raise UsageError(f"a {type(source).__name__} cannot be profiled; take {_TAKEN}")
+    return _of_arrow(source)
+
+
+def _of_arrow(table: pa.Table) -> tuple[list[str], pa.Table]:
+    names = _distinct(table.column_names)
+    return names, table.rename_columns([f"c{i}" for i in range(len(names))])
+
+
+def _of_pandas(frame: pd.DataFrame) -> tuple[list[str], pd.DataFrame]:
+    names = _distinct([str(name) for name in frame.columns])
+    columns: dict[str, Any] = {}
+    for i in range(len(names)):
+        column = frame.iloc[:, i]
+        if column.dtype.kind == "f" and column.isna().any() and not column.isna().all():
+            present = column.dropna()
+            if (present % 1 == 0).all() and (present.abs() < 2**53).all():
+                column = column.astype("Int64")
+        columns[f"c{i}"] = column
+    return names, type(frame)(columns)
+
+
+def _distinct(names: list[str]) -> list[str]:
+    if not names:
+        raise UsageError("a table without columns cannot be profiled; is it the right one?")
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f'two columns are named "{name}"; rename one of them')
+    return names
+
+
+def _of_file(con: duckdb.DuckDBPyConnection, path: Path, dataset: str, progress: Progress | None) -> Profile:
+    if not path.is_file():
+        raise UsageError(f"{path} is no file; take {_TAKEN}")
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in _COMPRESSED:
+        suffixes.pop()
+    suffix = suffixes[-1] if suffixes else ""
+    text = "'" + str(path).replace("'", "''") + "'"
+    if suffix in {".json", ".ndjson", ".jsonl"}:
+        shape = "auto" if suffix == ".json" else "newline_delimited"
+        read = f"read_json_objects({text}, format = '{shape}')"
+        return summarize_events(con, f"(SELECT json AS body FROM {read})", dataset=dataset, progress=progress)
+    if suffix in {".csv", ".tsv", ".txt"}:
+        return _of_table(con, _of_arrow(con.sql(f"FROM read_csv({text})").to_arrow_table()), dataset, progress)
+    if suffix in {".parquet", ".pq"}:
+        return summarize(con, f"read_parquet({text})", dataset=dataset, progress=progress)
+    if suffix in {".arrow", ".feather", ".ipc"}:
+        return _of_table(con, _of_arrow(_arrow_file(path)), dataset, progress)
+    raise UsageError(f'{path}: files named "*{suffix}" are not known; take {_FILES}, compressed or not')
+
+
+def _arrow_file(path: Path) -> pa.Table:
+    import pyarrow as pa
+
+    try:
+        with pa.memory_map(str(path)) as mapped:
+            try:
+                return pa.ipc.open_file(mapped).read_all()
+            except pa.ArrowInvalid:
+                mapped.seek(0)
+                return pa.ipc.open_stream(mapped).read_all()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UsageError(f"{path} cannot be read as Arrow: {error}") from error

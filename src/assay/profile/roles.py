@@ -1,0 +1,104 @@
+"""Which numbers and strings are names or times, not amounts: the next one will be one that was never seen. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from assay.profile.document import FieldProfile, Number, Numbers, Strings
+
+__all__ = ["Range", "is_identifier", "is_timestamp", "known_range"]
+
+_ID_NAME: Final = re.compile(r"(?i:(^|[_\-. ])(id|uuid|guid)$)|[a-z0-9](Id|ID)$")
+#: The years 2000 to 2100 as seconds, and as milli-, micro- and nanoseconds, since 1970.
+_EPOCHS: Final = tuple((946_684_800 * unit, 4_102_444_800 * unit) for unit in (1, 10**3, 10**6, 10**9))
+_YEARS: Final = (1900, 2100)
+#: Identifiers that hash or encode something fill far more of the number line than any amount of rows.
+_FAR: Final = 10**15
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """What a name allows; where only `whole` numbers make sense, there is no other way to use all of it."""
+
+    low: int
+    high: int
+    whole: bool = True
+
+
+#: What a clock, a calendar and a globe allow, by the last part of a field's name.
+_RANGES: Final = {
+    "month": Range(1, 12),
+    "day": Range(1, 31),
+    "weekday": Range(0, 7),
+    "hour": Range(0, 23),
+    "minute": Range(0, 59),
+    "second": Range(0, 60),
+    **dict.fromkeys(("lat", "latitude"), Range(-90, 90, whole=False)),
+    **dict.fromkeys(("lon", "lng", "longitude"), Range(-180, 180, whole=False)),
+}
+
+
+def is_identifier(field: FieldProfile) -> bool:
+    """Whether a field's numbers, or its strings, name things."""
+    if field.numbers is not None:
+        return _names_rows(field.name, field.numbers)
+    return field.strings is not None and _all_different(field.strings)
+
+
+def is_timestamp(field: FieldProfile) -> bool:
+    """Whether a field says when: a date or time in a string, or a number that counts time."""
+    if field.strings is not None:
+        strings = field.strings
+        return strings.temporal or any(strings.formats.get(name, 0) == strings.count for name in ("date", "date-time"))
+    return field.numbers is not None and _tells_time(field.numbers)
+
+
+def _names_rows(name: str, numbers: Numbers) -> bool:
+    """Whether whole numbers are identifiers: by name, or all but different and dense, or spread beyond any amount."""
+    if not numbers.integral:
+        return False
+    if _ID_NAME.search(name):
+        return True
+    if numbers.count < 100 or numbers.distinct < 0.99 * numbers.count:
+        return False
+    width = numbers.maximum - numbers.minimum
+    return width < 4 * numbers.count or width > _FAR
+
+
+def _tells_time(numbers: Numbers) -> bool:
+    """Whether numbers are times: they rise with the rows, or all look like years, calendar days or epoch times."""
+    if numbers.rising:
+        return True
+    low, high = numbers.minimum, numbers.maximum
+    if any(first <= low and high < last for first, last in _EPOCHS):
+        return True
+    if not numbers.integral:
+        return False
+    if _YEARS[0] <= low and high <= _YEARS[1]:
+        return True
+    return all(_is_calendar_day(value) for value, _ in (*numbers.largest, *numbers.smallest))
+
+
+def known_range(name: str, numbers: Numbers) -> Range | None:
+    """The range that a field's name gives it, where all numbers seen lie in it.
+
+    January to March are no reason to refuse April, nor a tail that reaches hour 27 one to allow it.
+    """
+    last = re.split(r"[^a-z]", re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower())[-1]
+    found = _RANGES.get(last)
+    if found is None or not found.low <= numbers.minimum <= numbers.maximum <= found.high:
+        return None
+    return found if numbers.integral or not found.whole else None
+
+
+def _is_calendar_day(value: Number) -> bool:
+    """Whether it reads as yyyymmdd."""
+    year, rest = divmod(int(value), 10_000)
+    month, day = divmod(rest, 100)
+    return _YEARS[0] <= year <= _YEARS[1] and 1 <= month <= 12 and 1 <= day <= 31
+
+
+def _all_different(strings: Strings) -> bool:
+    return strings.count >= 50 and strings.distinct >= 0.9 * strings.count

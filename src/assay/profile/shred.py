@@ -1,0 +1,188 @@
+"""JSON texts of any shape, made into flat typed columns and measured.
+
+Every text is read by DuckDB, in parallel and without Python's lock, by one `json_extract` with a JSON Pointer (RFC 6901) for each
+field: names with quotes, dots, dollar signs or another's letters in another case are safe there, as they would not be as names
+of columns. A value's JSON type is told by its first character, so `1` and `1.0` stay different. Where a key is
+repeated within an object, the first counts here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final
+
+from assay.profile.batch import Batch, Progress
+from assay.profile.document import FieldProfile
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["cells", "objects"]
+
+#: Beyond so many keys an object is taken for a map: its keys are data, not fields.
+FIELDS_KEPT: Final = 1_000
+LEVELS_KEPT: Final = 10
+
+_KIND: Final = r"""CASE left({v}, 1) WHEN '"' THEN 'string' WHEN '{' THEN 'object' WHEN '[' THEN 'array'
+WHEN 't' THEN 'true' WHEN 'f' THEN 'false' WHEN 'n' THEN 'null' ELSE
+CASE WHEN NOT regexp_full_match({v}, '-?[0-9]+') THEN 'number'
+WHEN length({v}) <= 18 THEN 'integer' WHEN length({v}) <= 38 THEN 'long' ELSE 'vast' END END"""
+_STRING: Final = r"""CASE WHEN left({v}, 1) <> '"' THEN NULL
+WHEN contains({v}, '\') THEN json_extract_string({v}, '$') ELSE substr({v}, 2, length({v}) - 2) END"""
+_TYPES: Final = ("missing", "absent", "null", "boolean", "integer", "number", "string", "array", "object")
+
+_serial = count()
+
+
+def objects(
+    con: duckdb.DuckDBPyConnection, relation: str, level: int = 0, progress: Progress | None = None
+) -> tuple[FieldProfile, ...]:
+    """The fields of JSON objects: `relation` has their texts in a column `v`."""
+    names = _keys(con, relation) if level < LEVELS_KEPT else []
+    if not names:
+        return ()
+    pointers = ", ".join(_sql_text("/" + name.replace("~", "~0").replace("/", "~1")) for name in names)
+    columns = ", ".join(f"x[{i + 1}]::VARCHAR AS v{i}" for i in range(len(names)))
+    extracted = f"(SELECT {columns} FROM (SELECT json_extract(v, [{pointers}]) AS x FROM {relation}))"
+    return cells(con, extracted, names, level=level, progress=progress)
+
+
+def cells(
+    con: duckdb.DuckDBPyConnection,
+    relation: str,
+    names: Sequence[str],
+    *,
+    unknown: str = "missing",
+    level: int = 0,
+    progress: Progress | None = None,
+) -> tuple[FieldProfile, ...]:
+    """Fields whose JSON texts are the columns `v0`, `v1`, ... of a relation; an SQL NULL is of the type `unknown`."""
+    found = _kinds(con, relation, len(names))
+    rows = sum(found[0].values())
+    typed = [term for i, kinds in enumerate(found) for term in _typed(f"v{i}", i, kinds)]
+    if not typed:
+        return tuple(
+            FieldProfile(name, rows, _types(kinds, unknown), true=kinds.get("true", 0))
+            for name, kinds in zip(names, found, strict=True)
+        )
+    with _table(con, f"SELECT {', '.join(typed)} FROM {relation}") as table:
+        batch = Batch(con, table, rows)
+        asked: list[dict[str, int]] = []
+        for i, kinds in enumerate(found):
+            slots = {}
+            if number := _number(kinds):
+                slots["numbers"] = batch.ask(*number_column(f"n{i}", floating=number == "DOUBLE"))
+            if "string" in kinds:
+                slots["strings"] = batch.ask(f"s{i}", "text")
+            if "array" in kinds:
+                slots["sizes"] = batch.ask(f"json_array_length(a{i})::BIGINT", "integer")
+            asked.append(slots)
+        batch.run(progress)
+        fields = []
+        for i, (name, kinds, slots) in enumerate(zip(names, found, asked, strict=True)):
+            numbers = batch.numbers[slots["numbers"]] if "numbers" in slots else None
+            numeric = sum(kinds.get(kind, 0) for kind in ("integer", "long", "vast", "number"))
+            inner = f"(SELECT o{i} AS v FROM {table} WHERE o{i} IS NOT NULL)"
+            elements = f"(SELECT unnest(json_extract(a{i}, '$[*]'))::VARCHAR AS v0 FROM {table} WHERE a{i} IS NOT NULL)"
+            fields.append(
+                FieldProfile(
+                    name=name,
+                    rows=rows,
+                    types=_types(kinds, unknown),
+                    numbers=numbers,
+                    strings=batch.strings[slots["strings"]] if "strings" in slots else None,
+                    true=kinds.get("true", 0),
+                    nonfinite=numeric - (numbers.count if numbers is not None else 0),
+                    fields=objects(con, inner, level + 1) if "object" in kinds else (),
+                    items=_items(con, elements, level + 1) if "array" in kinds else None,
+                    sizes=batch.numbers[slots["sizes"]] if "sizes" in slots else None,
+                )
+            )
+    return tuple(fields)
+
+
+def number_column(name: str, *, floating: bool) -> tuple[str, Any]:
+    """What to measure of a column of numbers: of doubles, those that JSON has a word for."""
+    return (f"CASE WHEN isfinite({name}) THEN {name} END", "float") if floating else (name, "integer")
+
+
+def _items(con: duckdb.DuckDBPyConnection, relation: str, level: int) -> FieldProfile | None:
+    row = con.execute(f"SELECT count(*) FROM {relation}").fetchone()
+    if level >= LEVELS_KEPT or not row or not row[0]:
+        return None
+    return cells(con, relation, ["[]"], level=level)[0]
+
+
+def _kinds(con: duckdb.DuckDBPyConnection, relation: str, width: int) -> list[dict[str, int]]:
+    """How many rows of each column are of which kind; a NULL's kind is the empty text."""
+    terms = ", ".join(
+        f"histogram(CASE WHEN v{i} IS NULL THEN '' ELSE {_KIND.replace('{v}', f'v{i}')} END)" for i in range(width)
+    )
+    row = con.execute(f"SELECT {terms} FROM {relation}").fetchone()
+    assert row is not None
+    return [kinds or {} for kinds in row]
+
+
+def _number(kinds: dict[str, int]) -> str:
+    """The SQL type that holds all numbers of a column."""
+    if "number" in kinds or "vast" in kinds:
+        return "DOUBLE"
+    return "HUGEINT" if "long" in kinds else "BIGINT" if "integer" in kinds else ""
+
+
+def _typed(text: str, i: int, kinds: dict[str, int]) -> Iterator[str]:
+    if number := _number(kinds):
+        yield f"TRY_CAST({text} AS {number}) AS n{i}"
+    if "string" in kinds:
+        yield f"{_STRING.replace('{v}', text)} AS s{i}"
+    for kind, first in (("object", "{"), ("array", "[")):
+        if kind in kinds:
+            yield f"CASE WHEN left({text}, 1) = '{first}' THEN {text} END AS {kind[0]}{i}"
+
+
+def _types(kinds: dict[str, int], unknown: str) -> dict[str, int]:
+    counted = {
+        unknown: kinds.get("", 0),
+        "boolean": kinds.get("true", 0) + kinds.get("false", 0),
+        "integer": sum(kinds.get(kind, 0) for kind in ("integer", "long", "vast")),
+    }
+    return {name: rows for name in _TYPES if (rows := counted.get(name, kinds.get(name, 0)))}
+
+
+def _keys(con: duckdb.DuckDBPyConnection, relation: str) -> list[str]:
+    """The keys of JSON objects, as they follow one another there; none where there are too many to be fields."""
+    known = {
+        key
+        for (key,) in con.execute(
+            f"SELECT DISTINCT unnest(json_keys(v)) FROM {relation} LIMIT {FIELDS_KEPT + 1}"
+        ).fetchall()
+    }
+    if len(known) > FIELDS_KEPT:
+        return []
+    order: list[str] = []
+    for (keys,) in con.execute(f"SELECT json_keys(v) FROM {relation} LIMIT 1000").fetchall():
+        at = 0
+        for key in keys:
+            if key in order:
+                at = order.index(key) + 1
+            else:
+                order.insert(at, key)
+                at += 1
+    return order + sorted(known - set(order))
+
+
+@contextmanager
+def _table(con: duckdb.DuckDBPyConnection, query: str) -> Iterator[str]:
+    """A temporary table, so that every text is taken apart once."""
+    name = f"temp._assay_profile_{next(_serial)}"
+    con.execute(f"CREATE TEMP TABLE {name.removeprefix('temp.')} AS {query}")
+    try:
+        yield name
+    finally:
+        con.execute(f"DROP TABLE {name}")
+
+
+def _sql_text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,225 @@
+"""A relation of DuckDB's into its profile.
+
+Columns with a type are measured as they are; JSON, in a column or as whole events, is taken apart first (`shred`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from assay.profile import shred
+from assay.profile.batch import Batch, Progress
+from assay.profile.document import FieldProfile, Profile
+from assay.profile.measure import Kind, quoted
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["Progress", "quoted", "summarize", "summarize_events"]
+
+_INTEGERS: Final = frozenset(
+    ("tinyint", "smallint", "integer", "bigint", "hugeint", "utinyint", "usmallint", "uinteger", "ubigint")
+)
+#: Types that stand in JSON as strings of a format. A time of day has none: RFC 3339's need a zone.
+_FORMATTED: Final = {
+    "date": "date",
+    "time": "",
+    "uuid": "uuid",
+    **dict.fromkeys(
+        ("timestamp", "timestamp_s", "timestamp_ms", "timestamp_ns", "timestamp with time zone", "timestamp_tz"),
+        "date-time",
+    ),
+}
+
+_Finish: TypeAlias = Callable[[int], FieldProfile]
+
+
+def summarize(
+    con: duckdb.DuckDBPyConnection,
+    relation: str,
+    *,
+    dataset: str = "",
+    progress: Progress | None = None,
+    names: Sequence[str] | None = None,
+) -> Profile:
+    """The profile of what stands in an SQL FROM clause: a quoted table name, or `(SELECT ...)`.
+
+    A field is a column; its NULLs are `absent`, as a table does not know missing from null. In a dataset's own table
+    (one with a column `_collected_at`) the columns whose names begin with `_` are assay's and are left out. `names` are
+    the fields' names where the columns cannot have them. `progress` is told the share that is done, in [0, 1].
+    """
+    columns = con.execute(f"SELECT * FROM {relation} LIMIT 0").description or []
+    rows = _rows(con, relation)
+    own = any(column[0] == "_collected_at" for column in columns)
+    first, last = _times(con, relation, "_collected_at") if own else (None, None)
+    batch = Batch(con, relation, rows)
+    planned = [
+        _plan(batch, name, quoted(column), sql_type)
+        for name, (column, sql_type) in zip(
+            names or [column[0] for column in columns], (column[:2] for column in columns), strict=True
+        )
+        if not (own and column.startswith("_"))
+    ]
+    batch.run(progress)
+    profile = Profile(dataset, rows, tuple(finish(rows) for finish in planned), first, last)
+    if progress is not None:
+        progress(1.0)
+    return profile
+
+
+def summarize_events(
+    con: duckdb.DuckDBPyConnection,
+    relation: str,
+    column: str = "body",
+    *,
+    dataset: str = "",
+    progress: Progress | None = None,
+) -> Profile:
+    """The profile of events that are JSON texts in one column, as in `_learning`.
+
+    Here `missing` and `null` are told apart, and integers from numbers by how they are written: `1.0` is a number. A
+    text that is no JSON object is skipped, and counted in `skipped`.
+    """
+    body = quoted(column)
+    is_event = f"json_valid({body}) AND regexp_matches({body}::VARCHAR, '^\\s*\\{{')"
+    total = _rows(con, relation)
+    good = f"(SELECT {body}::VARCHAR AS v FROM {relation} WHERE {is_event})"
+    rows = _rows(con, good)
+    if rows == total:
+        good = f"(SELECT {body}::VARCHAR AS v FROM {relation})"
+    names = {described[0] for described in con.execute(f"SELECT * FROM {relation} LIMIT 0").description or []}
+    first, last = _times(con, relation, "received_at") if "received_at" in names else (None, None)
+    fields = shred.objects(con, good, progress=progress) if rows else ()
+    if progress is not None:
+        progress(1.0)
+    return Profile(dataset, rows, fields, first, last, skipped=total - rows)
+
+
+def _rows(con: duckdb.DuckDBPyConnection, relation: str) -> int:
+    row = con.execute(f"SELECT count(*) FROM {relation}").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _times(con: duckdb.DuckDBPyConnection, relation: str, column: str) -> tuple[str | None, str | None]:
+    """The ends of a column of times, in UTC."""
+    name = quoted(column)
+    row = con.execute(f"SELECT epoch_us(min({name})), epoch_us(max({name})) FROM {relation}").fetchone()
+    assert row is not None
+    first, last = (None if time is None else _rfc3339(time) for time in row)
+    return first, last
+
+
+def _rfc3339(epoch_us: int) -> str:
+    time = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=epoch_us)
+    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _plan(batch: Batch, name: str, expr: str, sql_type: Any) -> _Finish:
+    """Ask for all that a column needs; what is returned makes its profile once the batch has run."""
+    kind = str(sql_type.id).lower()
+    if str(sql_type).upper() == "JSON":
+        relation = f"(SELECT {expr}::VARCHAR AS v0 FROM {batch.relation})"
+        return lambda rows: shred.cells(batch.con, relation, [name], unknown="absent")[0] if rows else _empty(name)
+    if kind == "struct":
+        return _plan_struct(batch, name, expr, sql_type)
+    if kind in {"list", "array"}:
+        return _plan_list(batch, name, expr, sql_type)
+    if kind in {"decimal", "float", "double", "uhugeint"} or kind in _INTEGERS:
+        return _plan_number(batch, name, expr, sql_type)
+    if kind == "boolean":
+        slot = batch.ask(expr, "boolean")
+        return lambda rows: FieldProfile(name, rows, _types(rows, "boolean", batch.counts[slot]), true=batch.true[slot])
+    if kind in {"varchar", "enum"}:
+        slot = batch.ask(expr if kind == "varchar" else f"{expr}::VARCHAR", "text")
+        return lambda rows: FieldProfile(
+            name, rows, _types(rows, "string", batch.counts[slot]), strings=batch.strings[slot]
+        )
+    if kind in _FORMATTED:
+        return _plan_formatted(batch, name, expr, _FORMATTED[kind])
+    # What JSON has no type for, or none of its own: only whether it is there.
+    slot = batch.ask(expr, "count")
+    return lambda rows: FieldProfile(name, rows, _types(rows, "other", batch.counts[slot]))
+
+
+def _plan_number(batch: Batch, name: str, expr: str, sql_type: Any) -> _Finish:
+    kind = str(sql_type.id).lower()
+    whole = kind in _INTEGERS or kind == "uhugeint" or (kind == "decimal" and dict(sql_type.children)["scale"] == 0)
+    slot_kind: Kind
+    if kind in _INTEGERS:
+        asked, slot_kind = expr, "integer"
+    elif kind == "decimal" and whole:
+        asked, slot_kind = f"{expr}::HUGEINT", "integer"
+    else:
+        asked, slot_kind = shred.number_column(f"{expr}::DOUBLE", floating=True)
+    slot = batch.ask(asked, slot_kind)
+    present = batch.ask(expr, "count") if slot_kind == "float" else None
+
+    def finish(rows: int) -> FieldProfile:
+        numbers = batch.numbers[slot]
+        finite = numbers.count if numbers is not None else 0
+        nonfinite = batch.counts[present] - finite if present is not None else 0
+        types = _types(rows, "integer" if whole else "number", finite)
+        return FieldProfile(name, rows, types, numbers=numbers, nonfinite=nonfinite)
+
+    return finish
+
+
+def _plan_formatted(batch: Batch, name: str, expr: str, text_format: str) -> _Finish:
+    slot = batch.ask(expr, "temporal")
+
+    def finish(rows: int) -> FieldProfile:
+        strings = batch.strings[slot]
+        if strings is not None:
+            formats = {text_format: strings.count} if text_format else {}
+            strings = replace(strings, formats=formats, temporal=text_format != "uuid")
+        return FieldProfile(name, rows, _types(rows, "string", batch.counts[slot]), strings=strings)
+
+    return finish
+
+
+def _plan_struct(batch: Batch, name: str, expr: str, sql_type: Any) -> _Finish:
+    slot = batch.ask(expr, "count")
+    children = [
+        _plan(batch, child, f"struct_extract({expr}, '{child.replace(chr(39), chr(39) * 2)}')", child_type)
+        for child, child_type in sql_type.children
+        if child
+    ]
+
+    def finish(rows: int) -> FieldProfile:
+        there = batch.counts[slot]
+        return FieldProfile(name, rows, _types(rows, "object", there), fields=tuple(child(there) for child in children))
+
+    return finish
+
+
+def _plan_list(batch: Batch, name: str, expr: str, sql_type: Any) -> _Finish:
+    item_type = dict(sql_type.children)["child"]
+    # An ARRAY has a length of its own; as a LIST it is like any other.
+    as_list = expr if str(sql_type.id).lower() == "list" else f"CAST({expr} AS {item_type}[])"
+    slot = batch.ask(expr, "count")
+    sizes = batch.ask(f"len({as_list})", "integer")
+    relation = f"(SELECT unnest({as_list}) AS item FROM {batch.relation})"
+
+    def finish(rows: int) -> FieldProfile:
+        there = batch.counts[slot]
+        items = None
+        if there and (elements := _rows(batch.con, relation)):
+            inner = Batch(batch.con, relation, elements)
+            finish_item = _plan(inner, "[]", "item", item_type)
+            inner.run()
+            items = finish_item(elements)
+        return FieldProfile(name, rows, _types(rows, "array", there), items=items, sizes=batch.numbers[sizes])
+
+    return finish
+
+
+def _types(rows: int, kind: str, there: int) -> dict[str, int]:
+    return {name: count for name, count in (("absent", rows - there), (kind, there)) if count}
+
+
+def _empty(name: str) -> FieldProfile:
+    return FieldProfile(name, 0, {})
