@@ -1,0 +1,1 @@
+"""Where events end up: tables that belong to the user."""

@@ -1,0 +1,144 @@
+"""What the ingest path may ask of a store: the whole seam between the two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from dataclasses import field as attribute
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from assay.contract.document import Contract
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Expired", "Learned", "Refused", "Reject", "Store", "Transaction"]
+
+
+class Refused(Exception):
+    """The store would not take these rows, whatever is done with it: a constraint of the user's, say. Try fewer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A body that was refused, as the quarantine keeps it. `violations` is JSON text."""
+
+    id: str
+    dataset: str
+    received_at: datetime
+    source: str
+    contract: int | None
+    content_type: str
+    body: bytes
+    violations: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """An event of a dataset without a contract, as `_learning` keeps it. `row` is its place there.
+
+    `envelope` has the attributes of the CloudEvent that it came in, as JSON text.
+    """
+
+    row: int
+    received_at: datetime
+    source: str
+    body: str
+    envelope: str | None = None
+
+
+@dataclass(slots=True)
+class Expired:
+    """What left the quarantine for its age or for lack of room: how many of each dataset. `more`: there may be others."""
+
+    events: dict[str, int] = attribute(default_factory=dict)
+    size_bytes: int = 0
+    more: bool = False
+
+
+class Transaction(Protocol):
+    """One round of writing. Nothing is seen by others until it ends without an error; then all of it is, durably."""
+
+    def marks(self) -> dict[str, int]:
+        """How far each log, by its id, has come: its last sequence number that is in the store."""
+
+    def set_mark(self, log_id: str, seq: int) -> None:
+        """Say how far a log has come."""
+
+    def forget_mark(self, log_id: str) -> None:
+        """Nobody will ask for it again."""
+
+    def note_gap(self, log_id: str, first: int, last: int) -> None:
+        """Keep on record that the store lacks the log's records `first` to `last`, which the log no longer has."""
+
+    def insert(self, contract: Contract, rows: pa.Table) -> None:
+        """Add rows to the contract's table; make or widen it first where it must be.
+
+        `rows` has the columns of `columns(contract)` by field name, and the meta columns.
+
+        Raises:
+            Refused: the table does not take them.
+        """
+
+    def quarantine(self, rejects: Sequence[Reject]) -> None:
+        """Keep rejected bodies."""
+
+    def quarantined(self) -> int:
+        """How many rejected bodies are kept that were not replayed."""
+
+    def quarantine_bytes(self) -> int:
+        """What the quarantine holds, bodies and reasons. Slow where it holds much: ask once."""
+
+    def expire(self, before: datetime | None, excess_bytes: int, limit: int) -> Expired:
+        """Take the oldest out of the quarantine, at most `limit`: received `before`, or to make up `excess_bytes`."""
+
+    def learn(
+        self,
+        dataset: str,
+        received_at: datetime,
+        source: str,
+        bodies: Sequence[str],
+        envelopes: Sequence[str] | None = None,
+    ) -> None:
+        """Keep events of a dataset without a contract; `envelopes` are the attributes of those that were CloudEvents."""
+
+    def learning(self) -> list[str]:
+        """The datasets that have events waiting for a contract."""
+
+    def learned(self, dataset: str, limit: int) -> list[Learned]:
+        """The oldest events of a dataset that wait for a contract, at most `limit`."""
+
+    def forget(self, dataset: str, through_row: int) -> None:
+        """Take those up to a row out: they have been moved."""
+
+
+class Store(Protocol):
+    """Where events end up."""
+
+    @property
+    def name(self) -> str:
+        """Which store this is, for people."""
+
+    def write(self) -> AbstractContextManager[Transaction]:
+        """Open the store, and let go of it at the end of the block: committed, or untouched when an error left it.
+
+        Raises:
+            StoreLocked: another program holds it.
+            StoreFailed: it is damaged or out of reach.
+        """
+
+    def rejects(
+        self, dataset: str, *, limit: int, before: str | None = None, group: bool = False, timeout_s: float = 5.0
+    ) -> dict[str, Any]:
+        """The quarantine of a dataset as a document: the newest first, or by fingerprint.
+
+        Raises:
+            StoreLocked: another program holds the store, and did not let go of it for `timeout_s` seconds.
+            StoreFailed: it is damaged or out of reach.
+        """
+
+    def size_bytes(self) -> int:
+        """What it takes on disk."""
