@@ -1,0 +1,407 @@
+"""Moves the log into the store, each record once.
+
+A round reads what the log has beyond the store's mark, opens the store, inserts and moves the mark in one transaction,
+and lets go. After a crash at any point the next round goes on from the mark. Rows that the store refuses are found and
+kept in quarantine as `not_storable`: apply never stops at one record.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from dataclasses import field as attribute
+from datetime import UTC, datetime
+from itertools import pairwise, takewhile
+from typing import Final
+
+from assay.contract.violation import Violation
+from assay.errors import StoreFailed, StoreLocked
+from assay.ingest.log_reader import Reader
+from assay.ingest.payload import unpack_request
+from assay.ingest.record import Kind, Opening, Stored
+from assay.ingest.validate import Judge
+from assay.ingest.work import Event, Table, Unpacker, Work, judge_learned
+from assay.store.protocol import Refused, Reject, Store, Transaction
+
+__all__ = ["Applied", "Applier", "Gap", "JudgeFor", "Retention"]
+
+#: A dataset's judge, or None while it has no active contract.
+JudgeFor = Callable[[str], Judge | None]
+
+_ROUND_BYTES: Final = 16 << 20
+_LEARNED_AT_ONCE: Final = 20_000
+_MOST_TRIALS: Final = 200
+#: How often it is looked for what is too old, seconds, and how much goes at once: others wait for the store meanwhile.
+_EXPIRE_EVERY_S: Final = 60.0
+_EXPIRED_AT_ONCE: Final = 10_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Records that the store should have had from this log and never will: one of the two is not what it was."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long refused bodies are kept, in seconds, and how much of them, in bytes. 0: without a bound."""
+
+    max_age_s: float = 0.0
+    max_bytes: int = 0
+
+
+@dataclass(slots=True)
+class Applied:
+    """What a round did. `through` is the log's last sequence number that the store has.
+
+    `waiting`: events of a dataset that has a contract now are still in `_learning`.
+    """
+
+    through: int = 0
+    events: int = 0
+    gaps: list[Gap] = attribute(default_factory=list)
+    not_storable: dict[str, int] = attribute(default_factory=dict)
+    quarantined: int = 0
+    in_quarantine: int = 0
+    more: bool = False
+    waiting: bool = False
+    expired: dict[str, int] = attribute(default_factory=dict)
+
+
+class _Undo(Exception):
+    """Leaves a transaction that was only a trial."""
+
+
+class Applier:
+    """Applies one log to one store. Not thread-safe: one round at a time."""
+
+    def __init__(
+        self,
+        store: Store,
+        log: Reader,
+        *,
+        keep_unknown: bool = True,
+        retention: Retention | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`clock` tells Unix time in seconds."""
+        self._retention = Retention() if retention is None else retention
+        self._clock = clock
+        self._expire_at = 0.0
+        self._quarantine_bytes: int | None = None  # once it was asked
+        self._store = store
+        self._log = log
+        self._through: int | None = None  # what the store has, once it was asked
+        self._marks: dict[str, int] = {}
+        self._openings: list[tuple[Opening, int]] = []  # each with the last number that can be its own
+        self._unpack = Unpacker(keep_unknown=keep_unknown)
+        self._in_quarantine = 0
+        self._may_wait = True  # events may wait in `_learning` for a contract that is there
+
+    def contracts_changed(self) -> None:
+        """A contract was activated: look whether events waited for it."""
+        self._may_wait = True
+
+    def round(self, judge_for: JudgeFor = lambda _: None) -> Applied:
+        """One round: as many records as make a good transaction, and some of the events that waited for a contract.
+
+        Raises:
+            StoreLocked, StoreFailed: what had not been committed stays in the log.
+            LogFailed: the log could not be read.
+        """
+        applied = Applied()
+        if self._through is None:
+            self._through = self._match(applied)
+        last = self._log.last_seq()
+        records = self._log.read(self._through, _ROUND_BYTES)
+        if not records and last > self._through:
+            self._note_emptied(last, applied)
+        try:
+            self._advance(records, judge_for, applied)
+        except _Swapped:
+            applied.more = True
+        with contextlib.suppress(StoreLocked, StoreFailed):  # what this round has moved is told of all the same
+            self._expire(applied)
+        applied.through = self._through or 0
+        applied.in_quarantine = self._in_quarantine
+        applied.waiting = self._may_wait
+        return applied
+
+    def _advance(self, records: Sequence[Stored], judge_for: JudgeFor, applied: Applied) -> None:
+        if records and records[0].kind == Kind.REQUEST:
+            # A large request is brought in over several rounds: it counts already.
+            first = records[0]
+            records, others = self._pieces(first), records[1:]
+            applied.more = bool(others) or not records[-1].ends
+        elif records:
+            plain = list(takewhile(lambda record: record.kind != Kind.REQUEST, records))
+            applied.more = len(plain) < len(records) or _size_bytes(records) >= _ROUND_BYTES
+            records = plain
+        if records:
+            if any(
+                record.contract is None and record.kind != Kind.REJECTS and judge_for(record.dataset)
+                for record in records
+            ):
+                self._may_wait = True
+            self._apply(records, applied)
+        if self._may_wait:
+            self._move_learned(judge_for, applied)
+
+    def _expire(self, applied: Applied) -> None:
+        """Take out of the quarantine what is too old or too much: some of it, when it is time to look."""
+        retention, now = self._retention, self._clock()
+        if not (retention.max_age_s or retention.max_bytes):
+            return
+        excess = (self._quarantine_bytes or 0) - retention.max_bytes if retention.max_bytes else 0
+        if now < self._expire_at and excess <= 0:
+            return
+        before = datetime.fromtimestamp(now - retention.max_age_s, UTC) if retention.max_age_s else None
+        with self._store.write() as transaction:
+            if retention.max_bytes:
+                if self._quarantine_bytes is None:
+                    self._quarantine_bytes = transaction.quarantine_bytes()
+                excess = self._quarantine_bytes - retention.max_bytes
+            expired = transaction.expire(before, max(excess, 0), _EXPIRED_AT_ONCE)
+            in_quarantine = transaction.quarantined()
+        self._in_quarantine = in_quarantine
+        if self._quarantine_bytes is not None:
+            # Where nothing is left to take out, the count has gone astray: it is asked anew.
+            astray = excess > 0 and not expired.events
+            self._quarantine_bytes = None if astray else self._quarantine_bytes - expired.size_bytes
+        self._expire_at = now if expired.more else now + _EXPIRE_EVERY_S
+        applied.expired = expired.events
+        applied.more |= expired.more
+
+    def _pieces(self, last: Stored) -> list[Stored]:
+        """The next pieces of a large request."""
+        mark = f"{last.opening}/{unpack_request(last.payload).request}"
+        return self._log.pieces(last, self._marks.get(mark, 0), _ROUND_BYTES)
+
+    def _match(self, applied: Applied) -> int:
+        """Compare the store's marks with the log. Where to go on from: the last record that the store surely has.
+
+        The store keeps a mark for each opening of the log. What was freed beyond an opening's mark is lost to this store.
+        """
+        openings = self._log.openings()
+        ends = [opening.base for opening in openings[1:]] + [sys.maxsize]
+        self._openings = list(zip(openings, ends, strict=True))
+        freed = self._log.freed_through()
+        with self._store.write() as transaction:
+            self._in_quarantine = transaction.quarantined()
+            self._marks = transaction.marks()
+            through = 0
+            lost = []
+            for opening, end in self._openings:
+                known = self._marks.get(opening.id, opening.base)
+                gone = min(freed, end)
+                if gone > known:
+                    lost.append(Gap(known + 1, gone))
+                if through >= opening.base:  # the store has all before it
+                    through = max(known, gone)
+            self._note_gaps(transaction, _joined(lost), applied)
+            if lost:
+                self._set_marks(transaction, freed)
+        return through
+
+    def _note_gaps(self, transaction: Transaction, gaps: Sequence[Gap], applied: Applied) -> None:
+        for gap in gaps:
+            transaction.note_gap(self._openings[-1][0].id, gap.first, gap.last)
+        applied.gaps += gaps
+
+    def _set_marks(self, transaction: Transaction, through: int) -> None:
+        """Tell the store that it has, or never will have, everything up to `through`."""
+        for opening, end in self._openings:
+            seq = min(through, end)
+            if seq > self._marks.get(opening.id, opening.base):
+                transaction.set_mark(opening.id, seq)
+                self._marks[opening.id] = seq
+
+    def _mark_piece(self, transaction: Transaction, last: Stored) -> None:
+        """Tell the store how far it came within a large request."""
+        if not last.ends:
+            transaction.set_mark(last.mark, last.piece)
+            self._marks[last.mark] = last.piece
+        elif self._marks.pop(last.mark, None) is not None:
+            transaction.forget_mark(last.mark)
+
+    def _note_emptied(self, last: int, applied: Applied) -> None:
+        """The log has nothing more, and gave numbers up to `last`: somebody took records out."""
+        assert self._through is not None
+        with self._store.write() as transaction:
+            self._note_gaps(transaction, [Gap(self._through + 1, last)], applied)
+            self._set_marks(transaction, last)
+        self._through = last
+
+    def _apply(self, records: Sequence[Stored], applied: Applied) -> None:
+        # A store that was put together from others may have a later opening's records already.
+        fresh = [record for record in records if record.seq > self._marks.get(record.opening, 0)]
+        work = self._unpack.work(fresh)
+        try:
+            self._commit(work, records, applied)
+        except Refused:
+            if len(records) > 1:
+                middle = len(records) // 2
+                self._apply(records[:middle], applied)
+                self._apply(records[middle:], applied)
+                return
+            work = self._unpack.work(fresh, event_by_event=True)
+            work.events, refused = self._sieve(work.events)
+            work.rejects += _not_storable(refused, applied)
+            self._commit(work, records, applied)
+
+    def _commit(self, work: Work, records: Sequence[Stored], applied: Applied) -> None:
+        assert self._through is not None
+        holes = _holes(self._through, records)
+        through = records[-1].seq if records[-1].ends else records[-1].seq - 1
+        tables = self._unpack.tables(work)
+        marks = dict(self._marks)
+        try:
+            with self._store.write() as transaction:
+                self._check_store(transaction)
+                self._bring(transaction, work, tables)
+                self._note_gaps(transaction, holes, applied)
+                self._set_marks(transaction, through)
+                self._mark_piece(transaction, records[-1])
+        except _Swapped:
+            self._through = None  # the store was swapped under us: begin again
+            raise
+        except BaseException:
+            self._marks = marks
+            raise
+        self._through = through
+        applied.events += sum(table.num_rows for _, table in tables)
+        applied.quarantined += len(work.rejects)
+        self._add_quarantined(work.rejects)
+
+    def _add_quarantined(self, rejects: Sequence[Reject]) -> None:
+        if self._quarantine_bytes is not None:
+            self._quarantine_bytes += sum(len(each.body) + len(each.violations.encode()) for each in rejects)
+
+    def _check_store(self, transaction: Transaction) -> None:
+        if transaction.marks() != self._marks:
+            raise _Swapped
+
+    def _bring(self, transaction: Transaction, work: Work, tables: Sequence[Table]) -> None:
+        for contract, table in tables:
+            transaction.insert(contract, table)
+        if work.rejects:
+            transaction.quarantine(work.rejects)
+            self._in_quarantine = transaction.quarantined()
+        for each in work.learning:
+            transaction.learn(each.dataset, each.received_at, each.source, each.bodies, each.envelopes)
+
+    def _sieve(self, events: list[Event]) -> tuple[list[Event], list[tuple[Event, str]]]:
+        """Part those that the store takes from those that it refuses, by trials that are undone."""
+        good: list[Event] = []
+        refused: list[tuple[Event, str]] = []
+        trials = 0
+        stack = [events]
+        while stack:
+            part = stack.pop()
+            if not part:
+                continue
+            reason = self._refusal(part)
+            trials += 1
+            if reason is None:
+                good += part
+            elif len(part) == 1 or trials >= _MOST_TRIALS:
+                refused += [(event, reason) for event in part]
+            else:
+                middle = len(part) // 2
+                stack += [part[middle:], part[:middle]]
+        reason = self._refusal(good)
+        if reason is not None:  # each half passes, and both together do not: a rule across rows
+            return [], [*((event, reason) for event in good), *refused]
+        return good, refused
+
+    def _refusal(self, events: Sequence[Event]) -> str | None:
+        """Why the store does not take these events; None when it does. Nothing is stored."""
+        tables = self._unpack.tables(Work(events=list(events)))
+        try:
+            with contextlib.suppress(_Undo), self._store.write() as transaction:
+                for contract, table in tables:
+                    transaction.insert(contract, table)
+                raise _Undo
+        except Refused as refusal:
+            return str(refusal)
+        return None
+
+    def _move_learned(self, judge_for: JudgeFor, applied: Applied) -> None:
+        """Judge events that waited in `_learning` for a contract which is there now, and move them."""
+        self._may_wait, may_wait = False, True
+        try:
+            with self._store.write() as transaction:
+                waiting = [dataset for dataset in transaction.learning() if judge_for(dataset)]
+            may_wait = bool(waiting)
+        finally:
+            self._may_wait |= may_wait  # set meanwhile, where a contract was activated meanwhile
+        for dataset in waiting:
+            judge = judge_for(dataset)
+            if judge is not None:
+                applied.more = True
+                self._move(dataset, judge, applied)
+
+    def _move(self, dataset: str, judge: Judge, applied: Applied) -> None:
+        reasons: dict[bytes, str] = {}  # the bodies that the store refuses
+        while True:
+            work = Work()
+            try:
+                with self._store.write() as transaction:
+                    learned = transaction.learned(dataset, _LEARNED_AT_ONCE)
+                    if not learned:
+                        return
+                    judge_learned(learned, judge, work)
+                    refused = [(event, reasons[event.body()]) for event in work.events if event.body() in reasons]
+                    work.events = [event for event in work.events if event.body() not in reasons]
+                    work.rejects += _not_storable(refused, applied)
+                    self._bring(transaction, work, self._unpack.tables(work))
+                    transaction.forget(dataset, learned[-1].row)
+            except Refused:
+                _, sieved = self._sieve(work.events)
+                reasons.update((event.body(), reason) for event, reason in sieved)
+                continue
+            applied.events += len(work.events)
+            applied.quarantined += len(work.rejects)
+            self._add_quarantined(work.rejects)
+            return
+
+
+class _Swapped(Exception):
+    """The store is not the one that it was a moment ago."""
+
+
+def _holes(through: int, records: Sequence[Stored]) -> list[Gap]:
+    """Sequence numbers are given without a gap: what is missing was taken out of the log by somebody."""
+    before = [through, *sorted({record.seq for record in records})]  # pieces of one request share one
+    return [Gap(a + 1, b - 1) for a, b in pairwise(before) if b != a + 1]
+
+
+def _size_bytes(records: Sequence[Stored]) -> int:
+    return sum(len(record.payload) for record in records)
+
+
+def _joined(gaps: Sequence[Gap]) -> list[Gap]:
+    """Neighbours as one."""
+    joined: list[Gap] = []
+    for gap in gaps:
+        if joined and joined[-1].last + 1 == gap.first:
+            joined[-1] = Gap(joined[-1].first, gap.last)
+        else:
+            joined.append(gap)
+    return joined
+
+
+def _not_storable(refused: Sequence[tuple[Event, str]], applied: Applied) -> list[Reject]:
+    """As the quarantine keeps what the contract accepted and the store refused."""
+    rejects = []
+    for event, reason in refused:
+        rejects.append(event.refused((Violation((), "not_storable", reason),)))
+        dataset = event.contract.dataset
+        applied.not_storable[dataset] = applied.not_storable.get(dataset, 0) + 1
+    return rejects

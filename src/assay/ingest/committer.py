@@ -1,0 +1,246 @@
+"""Group commit: whatever waits when a transaction of the log ends goes into the next one together.
+
+One client alone is answered after one commit of its own; many share one. An fsync costs as much as validating hundreds
+of events, so sharing it is what makes the door fast. Every call into SQLite lets other threads run, and the way back
+may have to wait for them: so a transaction is one statement wherever it can be.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol, TypeAlias
+
+from assay.errors import LogFailed, Overloaded
+from assay.ingest.keys import Kept
+from assay.ingest.log import Log
+from assay.ingest.payload import pack_events
+from assay.ingest.record import Kind, Piece, Record
+from assay.ingest.ticket import Batch, Part, Single, Ticket, settle
+from assay.ingest.validate import Judge
+
+__all__ = ["Committer", "Loop", "OnCommitted", "Singles"]
+
+_PROBE_S: Final = 0.5
+
+#: Single events of one contract and source that were committed together.
+Singles: TypeAlias = tuple[Judge, str, list[Single]]
+#: Gets what was committed, after it was answered: single events in groups, the rest, and the seconds it took.
+OnCommitted: TypeAlias = Callable[[Sequence[Singles], Sequence[Batch], float], None]
+
+
+class Loop(Protocol):
+    """The part of an event loop that is needed to answer."""
+
+    def call_soon_threadsafe(self, callback: Callable[..., object], *args: Any) -> object:
+        """Have `callback` called in the loop's thread."""
+
+
+class Committer:
+    """Owns the log's writing side in a thread of its own. Requests are handed in from one event loop, and answered there."""
+
+    def __init__(self, log: Log, *, max_pending_bytes: int, log_max_bytes: int, on_committed: OnCommitted) -> None:
+        self._log = log
+        self._max_pending_bytes = max_pending_bytes
+        self._log_max_bytes = log_max_bytes
+        self._on_committed = on_committed
+        self._loop: Loop | None = None
+        self._waiting: list[Ticket] = []
+        self._free_through = 0
+        self._dropped: list[str] = []
+        self._idle = False
+        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._stopping = False
+        #: Why the log cannot be written; None while it can.
+        self.failure: LogFailed | None = None
+        # Each written by one thread alone: what was handed in, and what was dealt with.
+        self._taken_bytes = 0
+        self._done_bytes = 0
+        self._live_events, self._live_bytes, self._oldest_us = log.live()
+        self._thread = threading.Thread(target=self._run, name="assay-log", daemon=True)
+
+    def start(self, loop: Loop) -> None:
+        """Begin to commit; `loop` is where requests are handed in."""
+        self._loop = loop
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Commit what waits, then end."""
+        self._stopping = True
+        self._wake.put(None)
+        self._thread.join()
+
+    def submit(self, ticket: Ticket) -> None:
+        """Hand in what a request leaves in the log. Returns at once; the ticket's future tells the end.
+
+        Raises:
+            Overloaded: a bound is reached; nothing of it is kept.
+        """
+        size = ticket.size_bytes
+        pending = self._taken_bytes - self._done_bytes
+        if self._stopping:
+            raise Overloaded("the service is stopping", retry_after_s=5)
+        if pending and pending + size > self._max_pending_bytes:
+            raise Overloaded("too much is waiting to be written; try again")
+        if self._live_bytes + pending + size > self._log_max_bytes:
+            raise Overloaded(
+                f"the log holds log_max_bytes = {self._log_max_bytes:,} that the store has not taken yet; "
+                "see GET /readyz for what holds it up",
+                retry_after_s=5,
+            )
+        self._taken_bytes += size
+        self._waiting.append(ticket)
+        if self._idle:
+            self._idle = False
+            self._wake.put(None)
+
+    def free(self, through: int) -> None:
+        """The store has the records up to `through`: take them out with the next transaction, or soon."""
+        self._free_through = max(self._free_through, through)
+        self._wake.put(None)
+
+    def drop(self, request: str) -> None:
+        """The request of some parts has ended without its last record: take them out again."""
+        self._dropped.append(request)
+        self._wake.put(None)
+
+    def gauges(self) -> dict[str, float]:
+        """What waits, for the metrics: bytes and events; seconds for the age of the oldest record."""
+        oldest = self._oldest_us
+        return {
+            "pending_bytes": self._taken_bytes - self._done_bytes,
+            "log_events": self._live_events,
+            "log_bytes": self._live_bytes,
+            "log_oldest_seconds": 0.0 if oldest is None else max(0.0, time.time() - oldest / 1e6),
+        }
+
+    def _run(self) -> None:
+        while True:
+            if not (self._waiting or self._free_through or self._stopping or self._dropped or not self._log.is_clean):
+                self._sleep()
+            dropped, self._dropped = self._dropped, []  # before the tickets: none comes after its request was dropped
+            tickets, self._waiting = self._waiting, []
+            free_through, self._free_through = self._free_through, 0
+            if tickets:
+                self._commit(tickets, free_through)
+            elif free_through:
+                self._free(free_through)
+            elif self._stopping:
+                return
+            elif self.failure is not None:
+                self._probe()
+            for request in dropped:
+                self._log.drop(request)
+            if not (self._log.is_clean or self._stopping):
+                self._sweep()
+
+    def _sleep(self) -> None:
+        """Until there is something to do; for a while, when the log fails."""
+        self._idle = True
+        if not self._waiting:  # else it was handed in just before
+            with contextlib.suppress(queue.Empty):
+                self._wake.get(timeout=_PROBE_S if self.failure else None)
+        self._idle = False
+
+    def _commit(self, tickets: list[Ticket], free_through: int) -> None:
+        assert self._loop is not None
+        singles, batches, pieces = _sorted(tickets)
+        now_us = time.time_ns() // 1000
+        records = [_shared(group, now_us) for group in singles]
+        keys: list[Kept] = []
+        for batch in batches:
+            records += batch.records
+            keys += batch.keys
+        began = time.perf_counter()
+        error: LogFailed | None = None
+        try:
+            self._log.append(records, keys=keys, pieces=pieces, free_through=free_through)
+        except LogFailed as failure:
+            error = failure
+        except Exception as fault:  # noqa: BLE001  (this thread must not end: everybody would wait for ever)
+            error = LogFailed(self._log.path, f"{type(fault).__name__}: {fault}")
+        took = time.perf_counter() - began
+        if error is None:
+            self._add_live([*records, *(piece.record for piece in pieces)])
+        self._done_bytes += sum(ticket.size_bytes for ticket in tickets)
+        self.failure = error
+        self._loop.call_soon_threadsafe(settle, tickets, error)
+        if error is None:
+            if singles or batches:
+                self._on_committed(singles, batches, took)
+            if free_through:
+                self._measure()
+        elif free_through:
+            self._free(free_through)  # alone: it needs less room, and may have the reserve
+
+    def _probe(self) -> None:
+        """Whether the log takes anything again: while it does not, nobody is sent here to find out."""
+        try:
+            self._log.probe()
+            self.failure = None
+        except LogFailed as failure:
+            self.failure = failure
+
+    def _free(self, through: int) -> None:
+        try:
+            self._log.free(through)
+        except LogFailed as failure:
+            self.failure = failure
+            if not self._stopping:  # at the next start the store's mark says what may go
+                self._free_through = max(self._free_through, through)
+                time.sleep(_PROBE_S)
+            return
+        self._measure()
+        if self.failure is not None:
+            self._probe()  # there may be room again
+
+    def _sweep(self) -> None:
+        """Take out some of what nobody needs, between two transactions that somebody waits for."""
+        try:
+            self._log.sweep()
+        except LogFailed as failure:
+            self.failure = failure
+            time.sleep(_PROBE_S)
+            return
+        if self._log.is_clean:
+            self._measure()
+
+    def _add_live(self, records: Sequence[Record]) -> None:
+        for record in records:
+            self._live_events += record.events
+            self._live_bytes += len(record.payload)
+            if self._oldest_us is None:
+                self._oldest_us = record.received_us
+
+    def _measure(self) -> None:
+        self._live_events, self._live_bytes, self._oldest_us = self._log.live()
+
+
+def _sorted(tickets: Sequence[Ticket]) -> tuple[list[Singles], list[Batch], list[Piece]]:
+    """Single events by contract and source; the others as they came."""
+    pieces: list[Piece] = []
+    groups: dict[tuple[int, str], Singles] = {}
+    batches: list[Batch] = []
+    for ticket in tickets:
+        if isinstance(ticket, Single):
+            key = (id(ticket.judge), ticket.source)
+            group = groups.get(key)
+            if group is None:
+                groups[key] = (ticket.judge, ticket.source, [ticket])
+            else:
+                group[2].append(ticket)
+        elif isinstance(ticket, Part):
+            pieces += ticket.pieces
+        else:
+            batches.append(ticket)
+    return list(groups.values()), batches, pieces
+
+
+def _shared(group: Singles, now_us: int) -> Record:
+    judge, source, tickets = group
+    contract = judge.contract
+    payload = pack_events([ticket.body for ticket in tickets])
+    return Record(Kind.EVENTS, contract.dataset, contract, source, "", now_us, len(tickets), payload)

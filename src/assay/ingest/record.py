@@ -1,0 +1,91 @@
+"""What the ingest log holds, and how a file of it is opened. The format is written down in docs/reference/store.md."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+from assay.contract.document import Contract
+
+__all__ = ["Kind", "Opening", "Piece", "Record", "Stored", "connect"]
+
+
+class Kind(IntEnum):
+    """What a record's payload holds (see `assay.ingest.payload`)."""
+
+    EVENTS = 1
+    FLAGGED = 2
+    REJECTS = 3
+    LEARNING = 4
+    COLUMNS = 5
+    CLOUDEVENTS = 6
+    REQUEST = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What one request leaves in the log, of one kind. `received_us` is in microseconds since 1970, UTC."""
+
+    kind: Kind
+    dataset: str
+    contract: Contract | None
+    source: str
+    content_type: str
+    received_us: int
+    events: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some of what a large request leaves in the log. It counts once the request's last record, a REQUEST, is there."""
+
+    request: str
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Stored(Record):
+    """A record with its place in the log, and the id of the opening that it was written in.
+
+    One that is a `piece` of a `request` has the place of that request's last record; `ends`: it is the last piece.
+    """
+
+    seq: int
+    opening: str
+    request: str = ""
+    piece: int = 0
+    ends: bool = True
+
+    @property
+    def mark(self) -> str:
+        """Where the store keeps how far it came within the request."""
+        return f"{self.opening}/{self.request}"
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """One time that the log was opened: records beyond `base`, up to the next opening's, belong to it.
+
+    Each has a random id of its own, by which the store remembers how far it came. So a copy of the log that is put back
+    shares with the store what was written before it was copied, and nothing that is written after.
+    """
+
+    id: str
+    base: int
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection in autocommit mode, durable at each commit.
+
+    Raises:
+        sqlite3.Error: it is no database, or cannot be opened.
+    """
+    con = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False, cached_statements=32)
+    con.execute("PRAGMA auto_vacuum = INCREMENTAL")  # takes effect in a new file alone
+    con.execute("PRAGMA journal_mode = WAL")
+    con.execute("PRAGMA synchronous = FULL")
+    con.execute("PRAGMA journal_size_limit = 67108864")
+    return con

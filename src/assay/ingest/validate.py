@@ -1,0 +1,104 @@
+"""Judges events by a contract. Pydantic decides; here it is said what follows from that."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from assay.contract.document import Contract, Field
+from assay.contract.models import UNEXPECTED_TYPES, live_model, metric_label, violation_types, violations
+from assay.contract.versions import Active
+from assay.contract.violation import Violation
+from assay.ingest.cloudevents import ENVELOPE, KEY_REUSED
+from assay.ingest.fastpath import fast_path
+
+__all__ = ["Judge", "violations_json"]
+
+_to_json: Final = json.JSONEncoder(ensure_ascii=False).encode  # `dumps` would make an encoder each time
+
+
+#: Types whose `loc` is a place in a CloudEvent's envelope, and no field of the contract's.
+_OF_NO_FIELD: Final = frozenset({ENVELOPE, KEY_REUSED})
+
+
+class Judge:
+    """A contract and how it is enforced."""
+
+    def __init__(self, contract: Contract, active: Active) -> None:
+        self.contract = contract
+        self.active = active
+        #: The fast way to 'accepted', where the contract has one.
+        self.fast = fast_path(contract)
+        self._validate = live_model(contract).__pydantic_validator__.validate_python
+        self._names = _Names(contract.root)
+        self._may_observe = active.mode == "observe" or "observe" in active.fields.values()
+
+    def judge(self, event: object) -> tuple[Violation, ...]:
+        """Every reason why a decoded event breaks the contract; none when it keeps it."""
+        try:
+            self._validate(event)
+        except ValidationError as error:
+            return violations(error, self.contract)
+        return ()
+
+    def rejects(self, found: Sequence[Violation]) -> bool:
+        """Whether an event with these violations is refused: one in an enforced field is enough."""
+        if not found or not self._may_observe:
+            return bool(found)
+        return any(self._enforced(violation) for violation in found)
+
+    def label(self, violation: Violation) -> str:
+        """The field that a violation is counted under."""
+        return "" if violation.type in _OF_NO_FIELD else metric_label(self.contract, violation)
+
+    def kinds(self) -> list[tuple[str, str]]:
+        """Every (field label, violation type) that judging can give: the closed list that metrics are made from."""
+        fields = [("", self.contract.root), *self.contract.root.walk()]
+        table = [(label, kind) for label, field in fields for kind in violation_types(field)]
+        own = (("", "json_invalid"), *(("", kind) for kind in sorted(_OF_NO_FIELD)))
+        return [*dict.fromkeys(table), *own, *(("_unexpected", kind) for kind in UNEXPECTED_TYPES)]
+
+    def unexpected(self, event: Mapping[str, Any]) -> int:
+        """How many fields of an event the contract does not name, at every level."""
+        return self._names.unknown(event)
+
+    def _enforced(self, violation: Violation) -> bool:
+        if not violation.loc:
+            return True  # no event at all: there is nothing to store
+        mode = self.active.fields.get(self.label(violation))
+        if mode is None:
+            mode = self.active.fields.get(str(violation.loc[0]), self.active.mode)
+        return mode == "enforce"
+
+
+class _Names:
+    """The names that an object may have, and the same for the objects below it."""
+
+    def __init__(self, field: Field) -> None:
+        self._known = frozenset(child.name for child in field.properties)
+        self._below = {child.name: _Names(child) for child in field.properties if child.properties}
+        self._lists = {
+            child.name: _Names(child.items)
+            for child in field.properties
+            if child.items is not None and child.items.properties
+        }
+
+    def unknown(self, event: Mapping[str, Any]) -> int:
+        count = 0 if self._known.issuperset(event) else len(event.keys() - self._known)
+        for name, names in self._below.items():
+            value = event.get(name)
+            if isinstance(value, dict):
+                count += names.unknown(value)
+        for name, names in self._lists.items():
+            items = event.get(name)
+            if isinstance(items, list):
+                count += sum(names.unknown(item) for item in items if isinstance(item, dict))
+        return count
+
+
+def violations_json(found: Sequence[Violation]) -> str:
+    """As the quarantine and `_violations` keep them."""
+    return _to_json([violation.to_document() for violation in found])

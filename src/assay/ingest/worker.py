@@ -1,0 +1,187 @@
+"""The thread that applies the log to the store, again and again, and gives the store to others in between."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from assay.errors import LogFailed, ServiceError, StoreFailed, StoreLocked
+from assay.ingest.apply import Applied, Applier, JudgeFor
+
+__all__ = ["AnyWorker", "Status", "Worker"]
+
+#: Rounds begin this far apart, seconds: an event is in its table within a second, in transactions worth their price.
+_INTERVAL_S: Final = 0.4
+_RETRY_S: Final = 0.2
+#: With nothing to move there is a round all the same: what was refused long ago may have to go.
+_IDLE_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How applying goes: `trouble` is None when all is well, else what keeps the store from taking events.
+
+    `waiting`: events of a dataset that has a contract now are still in `_learning`.
+    """
+
+    through: int = 0
+    in_quarantine: int = 0
+    waiting: bool = False
+    trouble: ServiceError | None = None
+
+
+class AnyWorker(Protocol):
+    """What applies the log to the store, in a thread here or in a process of its own."""
+
+    status: Status
+
+    def start(self) -> None:
+        """Begin."""
+
+    def stop(self) -> None:
+        """Try once more to move everything, then end. What could not be moved stays in the log."""
+
+    def kick(self) -> None:
+        """There is something new to move."""
+
+    def contracts_changed(self) -> None:
+        """A contract was activated: events may have waited for it."""
+
+    def flush(self, timeout_s: float) -> None:
+        """Wait until everything that is durable now is in its table."""
+
+
+class Worker:
+    """Runs rounds while there is something to move. At least half of the time the store is nobody's."""
+
+    def __init__(
+        self,
+        applier: Applier,
+        *,
+        judge_for: JudgeFor,
+        last_seq: Callable[[], int],
+        on_applied: Callable[[Applied, float], None],
+        on_trouble: Callable[[ServiceError | None], None] = lambda _: None,
+        on_status: Callable[[Status], None] = lambda _: None,
+    ) -> None:
+        """`on_applied` gets each round that moved something and the seconds it took.
+
+        `on_trouble` gets each change of what keeps the store from taking events, `on_status` each change of the status.
+        """
+        self._applier = applier
+        self._judge_for = judge_for
+        self._last_seq = last_seq
+        self._on_applied = on_applied
+        self._on_trouble = on_trouble
+        self._on_status = on_status
+        self._changed = threading.Condition()
+        self._kicked = True  # the first round compares the log with the store
+        self._hurry = False
+        self._stopping = False
+        self._rounds = 0
+        self._moved_at = 0.0
+        self.status = Status()
+        self._thread = threading.Thread(target=self._run, name="assay-apply", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Try once more to move everything, then end. What could not be moved stays in the log."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def kick(self) -> None:
+        """There is something new to move."""
+        with self._changed:
+            if not self._kicked:
+                self._kicked = True
+                self._changed.notify_all()
+
+    def contracts_changed(self) -> None:
+        """A contract was activated: events may have waited for it."""
+        self._applier.contracts_changed()
+        self.kick()
+
+    def flush(self, timeout_s: float) -> None:
+        """Wait until everything that is durable now is in its table.
+
+        Raises:
+            ServiceError: it is not, and for `timeout_s` seconds nothing was moved.
+        """
+        self._applier.contracts_changed()  # whoever saw a contract active may flush before this thread was told of it
+        target = self._last_seq()
+        began = time.monotonic()
+        with self._changed:
+            rounds = self._rounds
+            # Even with nothing to move, one whole round must have gone by: it may be moving what was learning.
+            while self._rounds <= rounds or not self._has(target):
+                left = max(began, self._moved_at) + timeout_s - time.monotonic()
+                if left <= 0:
+                    raise self.status.trouble or ServiceError(f"nothing was moved to the store for {timeout_s:g} s")
+                self._kicked = self._hurry = True
+                self._changed.notify_all()
+                self._changed.wait(left)
+
+    def _has(self, target: int) -> bool:
+        """Whether the store has everything up to `target`, and nothing waits in `_learning` that need not."""
+        status = self.status
+        return status.trouble is None and status.through >= target and not status.waiting
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._kicked or self._stopping, timeout=_IDLE_S)
+                stopping = self._stopping
+                self._kicked = self._hurry = False
+            began = time.monotonic()
+            more = self._round()
+            took = time.monotonic() - began
+            with self._changed:
+                self._kicked |= more and not (stopping and self.status.trouble)
+                if stopping and not self._kicked:
+                    return
+                # Nobody else could open the store meanwhile: now it is theirs for at least as long.
+                pause = _RETRY_S if self.status.trouble else max(_INTERVAL_S - took, took)
+                if not stopping:
+                    self._changed.wait_for(lambda: self._hurry or self._stopping, timeout=pause)
+
+    def _round(self) -> bool:
+        """One round; whether there is more to do."""
+        began = time.perf_counter()
+        try:
+            applied = self._applier.round(self._judge_for)
+        except (StoreLocked, StoreFailed, LogFailed) as trouble:
+            self._say(replace(self.status, trouble=trouble))
+            return True
+        except Exception as fault:  # noqa: BLE001  this thread must not end: events would wait for ever, and nobody would be told
+            self._say(replace(self.status, trouble=ServiceError(f"{type(fault).__name__}: {fault}")))
+            return True
+        if (
+            applied.events
+            or applied.quarantined
+            or applied.gaps
+            or applied.expired
+            or applied.through != self.status.through
+        ):
+            self._moved_at = time.monotonic()
+            self._on_applied(applied, time.perf_counter() - began)
+        self._say(Status(applied.through, applied.in_quarantine, applied.waiting))
+        return applied.more or self._last_seq() > applied.through
+
+    def _say(self, status: Status) -> None:
+        before = self.status
+        with self._changed:
+            self.status = status
+            self._rounds += 1
+            self._changed.notify_all()
+        if status != before:
+            self._on_status(status)
+        if str(status.trouble) != str(before.trouble):
+            self._on_trouble(status.trouble)

@@ -1,0 +1,149 @@
+"""Applying in a process of its own: what it tells, what it survives, and that it does not outlive its parent."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from assay import settings as configuration
+from assay.assemble import _apart_command
+from assay.contract.document import Contract
+from assay.contract.versions import Active, Versions
+from assay.errors import ServiceError, StoreLocked
+from assay.ingest.apart import ApartWorker
+from assay.ingest.apply import Applied
+from assay.ingest.intake import take
+from assay.ingest.log import Log
+from assay.ingest.validate import Judge
+from tests.conftest import held, until
+
+JUDGE = Judge(
+    Contract.parse({"type": "object", "properties": {"id": {"type": "integer"}}}, dataset="d", version=1), Active(1)
+)
+
+
+class Place:
+    """A log, a store, and the process between them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.settings = configuration.load(store=folder / "s.duckdb", contracts=folder / "contracts")
+        self.log = Log(self.settings.log_path)
+        self.applied: list[Applied] = []
+        self.troubles: list[ServiceError | None] = []
+        self.worker = ApartWorker(
+            _apart_command(self.settings),
+            on_applied=lambda applied, _: self.applied.append(applied),
+            on_trouble=self.troubles.append,
+        )
+        self.worker.start()
+
+    def send(self, *numbers: int, by: Judge | None = JUDGE) -> None:
+        body = json.dumps([{"id": number} for number in numbers]).encode()
+        _, records = take(body, "json", dataset="d", judge=by, source="s", content_type="t", received_us=10**15)
+        self.log.append(records)
+
+    def rows(self) -> list[int]:
+        with duckdb.connect(str(self.settings.store), read_only=True) as con:
+            return [row[0] for row in con.execute("SELECT id FROM d ORDER BY id").fetchall()]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    place = Place(tmp_path)
+    yield place
+    place.worker.stop()
+    place.log.close()
+
+
+def test_it_sees_by_itself_that_there_is_something_to_move(place: Place) -> None:
+    place.send(1, 2)
+    assert until(lambda: place.worker.status.through == 1, 20)
+    assert place.rows() == [1, 2]
+    assert place.applied[-1].through == 1
+
+
+def test_a_flush_is_answered_when_everything_is_there(place: Place) -> None:
+    place.send(1)
+    place.send(2)
+    place.worker.flush(20)
+    assert place.rows() == [1, 2]
+
+
+def test_a_held_store_is_told_with_its_holder(place: Place) -> None:
+    place.send(1)
+    place.worker.flush(20)
+    with held(place.settings.store) as holder:
+        place.send(2)
+        with pytest.raises(StoreLocked) as error:
+            place.worker.flush(0.3)
+        assert str(holder.pid) in str(error.value)
+        assert isinstance(place.worker.status.trouble, StoreLocked)
+    assert until(lambda: place.worker.status.trouble is None and place.worker.status.through == 2, 20)
+    assert place.rows() == [1, 2]
+
+
+def test_events_that_learned_move_when_their_contract_is_there(place: Place) -> None:
+    place.send(1, 2, by=None)
+    place.worker.flush(20)
+    versions = Versions(place.settings.contracts)
+    versions.add(Contract.parse(JUDGE.contract.schema, dataset="d"))
+    versions.activate("d", Active(1))
+    place.worker.contracts_changed()
+    place.worker.flush(20)
+    assert place.rows() == [1, 2]
+
+
+def test_it_is_started_again_when_it_is_killed(place: Place) -> None:
+    place.send(1)
+    place.worker.flush(20)
+    process = place.worker._process
+    assert process is not None
+    process.kill()
+    place.send(2)
+    assert until(lambda: any(trouble is not None for trouble in place.troubles), 20)
+    assert until(lambda: place.worker.status.through == 2, 20)
+    assert place.rows() == [1, 2]
+
+
+def test_it_does_not_outlive_its_parent(tmp_path: Path) -> None:
+    code = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from tests.ingest.test_apart import Place\n"
+        "place = Place(Path(sys.argv[1]))\n"
+        "place.send(1)\n"
+        "place.worker.flush(20)\n"
+        "print(place.worker._process.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        os.kill(parent.pid, signal.SIGKILL)
+        parent.wait()
+    assert until(lambda: not _runs(child), 20)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def test_a_stop_moves_what_it_can(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.send(1)
+    place.worker.stop()
+    place.log.close()
+    assert place.rows() == [1]
+    assert place.worker.status.through == 1

@@ -1,0 +1,221 @@
+"""Group commit: who waits shares a transaction, and a failure is everybody's who shared it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assay.errors import LogFailed, Overloaded
+from assay.ingest.committer import Committer
+from assay.ingest.keys import Kept
+from assay.ingest.log import Log
+from assay.ingest.outcome import Outcome
+from assay.ingest.record import Kind, Piece, Record
+from assay.ingest.ticket import Batch
+from tests.conftest import until
+
+
+class Gate(Log):
+    """A log that can be made to wait, or to fail, before it writes."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.open = threading.Event()
+        self.open.set()
+        self.entered = threading.Semaphore(0)
+        self.fault: Exception | None = None
+        self.transactions: list[int] = []
+
+    def append(
+        self,
+        records: Sequence[Record],
+        *,
+        keys: Sequence[Kept] = (),
+        pieces: Sequence[Piece] = (),
+        free_through: int = 0,
+    ) -> None:
+        self.entered.release()
+        self.open.wait(10)
+        if self.fault is not None:
+            raise self.fault
+        super().append(records, keys=keys, pieces=pieces, free_through=free_through)
+        if records:
+            self.transactions.append(len(records))
+
+    def probe(self) -> None:
+        if self.fault is not None:
+            raise self.fault
+        super().probe()
+
+
+class AtOnce:
+    """A loop that runs what it is given where it is given it."""
+
+    def call_soon_threadsafe(self, callback: Callable[..., object], *args: Any) -> object:
+        return callback(*args)
+
+
+class Desk:
+    """A committer on such a log, and what became of each ticket."""
+
+    def __init__(self, folder: Path, **limits: int) -> None:
+        self.log = Gate(folder / "x.log")
+        self.ended: dict[int, BaseException | None] = {}
+        self.counted: list[int] = []
+        self.committer = Committer(
+            self.log,
+            max_pending_bytes=limits.get("pending", 1 << 20),
+            log_max_bytes=limits.get("log", 1 << 20),
+            on_committed=self.count,
+        )
+        self.committer.start(AtOnce())
+
+    def count(self, _: object, batches: Sequence[Batch], took_s: float) -> None:
+        assert took_s >= 0
+        self.counted.extend(int(batch.outcome.source) for batch in batches)
+
+    def submit(self, number: int, size: int = 10) -> None:
+        record = Record(Kind.LEARNING, "d", None, "s", "t", 1_000_000, 1, b"x" * size)
+        future: Future[None] = Future()
+        future.add_done_callback(lambda done: self.ended.update({number: done.exception()}))
+        # What settles it asks for no more of a future than this one has.
+        self.committer.submit(Batch(Outcome("d", str(number), None), [record], future))  # type: ignore[arg-type]
+
+    def ends(self, *numbers: int) -> bool:
+        return until(lambda: set(numbers) <= set(self.ended))
+
+    def shut(self, first: int, size: int = 10) -> None:
+        """Have a first ticket on its way into the log, and no further."""
+        self.log.open.clear()
+        while self.log.entered.acquire(blocking=False):
+            pass
+        self.submit(first, size)
+        assert self.log.entered.acquire(timeout=5)
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[..., Desk]]:
+    desks: list[Desk] = []
+
+    def desk(**limits: int) -> Desk:
+        desks.append(Desk(tmp_path, **limits))
+        return desks[-1]
+
+    yield desk
+    for each in desks:
+        each.log.fault = None
+        each.log.open.set()
+        each.committer.stop()
+        each.log.close()
+
+
+def test_one_alone_is_committed_at_once(make: Callable[..., Desk]) -> None:
+    desk = make()
+    for number in range(3):
+        desk.submit(number)
+        assert desk.ends(number)
+    assert desk.log.transactions == [1, 1, 1]
+    assert until(lambda: desk.counted == [0, 1, 2])
+    assert desk.log.last_seq() == 3
+
+
+def test_all_who_wait_share_the_next_transaction(make: Callable[..., Desk]) -> None:
+    desk = make()
+    desk.shut(0)
+    for number in range(1, 40):
+        desk.submit(number)
+    assert desk.ended == {}
+    desk.log.open.set()
+    assert desk.ends(*range(40))
+    assert desk.log.transactions == [1, 39]
+    assert until(lambda: desk.counted == list(range(40)))
+    gauges = desk.committer.gauges()
+    assert (gauges["log_events"], gauges["pending_bytes"]) == (40, 0)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(LogFailed(Path("x.log"), "the disk is full"), id="the log fails"),
+        pytest.param(RuntimeError("what nobody thought of"), id="a fault of our own"),
+    ],
+)
+def test_a_failure_is_told_to_all_and_the_next_succeeds(make: Callable[..., Desk], fault: Exception) -> None:
+    desk = make()
+    desk.shut(0)
+    for number in (1, 2, 3):
+        desk.submit(number)
+    desk.log.fault = fault
+    desk.log.open.set()
+    assert desk.ends(0, 1, 2, 3)
+    assert all(isinstance(error, LogFailed) for error in desk.ended.values())
+    assert until(lambda: desk.committer.failure is not None)
+    desk.log.fault = None
+    desk.submit(4)
+    assert desk.ends(4)
+    assert desk.ended[4] is None
+    assert until(lambda: desk.committer.failure is None)
+    assert desk.log.live()[0] == 1
+    assert until(lambda: desk.counted == [4])
+    assert desk.committer.gauges()["pending_bytes"] == 0
+
+
+def test_it_notices_by_itself_that_the_log_is_well_again(make: Callable[..., Desk]) -> None:
+    desk = make()
+    desk.log.fault = LogFailed(Path("x.log"), "gone")
+    desk.submit(0)
+    assert desk.ends(0)
+    assert until(lambda: desk.committer.failure is not None)
+    desk.log.fault = None
+    assert until(lambda: desk.committer.failure is None, 3)
+
+
+def test_what_waits_is_bounded_and_one_alone_is_taken(make: Callable[..., Desk]) -> None:
+    desk = make(pending=1_000)
+    desk.shut(0, size=5_000)
+    with pytest.raises(Overloaded):
+        desk.submit(1)
+    desk.log.open.set()
+    assert desk.ends(0)
+    desk.submit(2)
+    assert desk.ends(2)
+    assert 1 not in desk.ended
+
+
+def test_what_the_log_holds_is_bounded_until_it_is_freed(make: Callable[..., Desk]) -> None:
+    desk = make(log=1_000)
+    desk.submit(0, size=700)
+    assert desk.ends(0)
+    with pytest.raises(Overloaded, match="log_max_bytes = 1,000") as refused:
+        desk.submit(1, size=400)
+    assert refused.value.retry_after_s >= 1
+    desk.committer.free(desk.log.last_seq())
+    assert until(lambda: desk.committer.gauges()["log_events"] == 0)
+    desk.submit(2, size=400)
+    assert desk.ends(2)
+
+
+def test_a_stop_commits_what_waits_and_takes_nothing_more(make: Callable[..., Desk]) -> None:
+    desk = make()
+    desk.shut(0)
+    desk.submit(1)
+    stopping = threading.Thread(target=desk.committer.stop)
+    stopping.start()
+
+    def refused() -> Any:
+        try:
+            desk.submit(99)
+        except Overloaded as error:
+            return "stopping" in str(error)
+        return False
+
+    assert until(refused)
+    desk.log.open.set()
+    stopping.join(5)
+    assert {0, 1} <= set(desk.ended)
+    assert set(desk.ended.values()) == {None}
