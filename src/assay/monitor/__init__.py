@@ -1,0 +1,1 @@
+"""What Prometheus sees: the series, the rules that watch them, and the tests of those rules."""

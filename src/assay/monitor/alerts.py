@@ -1,0 +1,264 @@
+"""The alerts: when a person is to look, what they are told, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from assay.monitor.promql import above, by, quoted
+from assay.monitor.recording import RARE
+from assay.monitor.rule_settings import RuleSettings, Window
+
+__all__ = ["Alert", "alerts"]
+
+_FIELD: Final = ("dataset", "field")
+_BIN: Final = ("dataset", "field", "bin")
+_DATASET: Final = "{{ $labels.dataset }}"
+_NAMED_FIELD: Final = f"{_DATASET}: field {{{{ $labels.field }}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alerting rule. `summary` and `description` are Go templates; `hold`: go on for `alert_hold`."""
+
+    name: str
+    severity: Literal["page", "warn"]
+    expr: str
+    summary: str
+    description: str
+    wait: str = ""
+    hold: bool = True
+    page: str = f"/ui/datasets/{_DATASET}"
+
+
+def alerts(settings: RuleSettings, *, profiled: bool) -> list[Alert]:
+    """All of them; those that compare with a profile only when there is one."""
+    every = [*_profile_alerts(settings)] if profiled else []
+    every += _contract_alerts(settings)
+    every += _volume_alerts(settings)
+    every += _collector_alerts(settings)
+    return every
+
+
+def _over_windows(windows: Sequence[Window], expr: Callable[[Window], str]) -> str:
+    """True in any window; the shortest is looked at first, and gives the alert its value."""
+    parts = [expr(window) for window in windows]
+    return parts[0] if len(parts) == 1 else "\nor\n".join(f"({part})" for part in parts)
+
+
+def _count_above(
+    settings: RuleSettings,
+    figure: Callable[[Window], str],
+    limit: Callable[[Window], str],
+    key: Sequence[str],
+    labels: Sequence[str],
+) -> str:
+    """`figure`, a count by `key`, above `limit`, by `labels`, in any window.
+
+    A long window forgets slowly: it only speaks while the next shorter one still sees some.
+    """
+    windows = settings.windows()
+
+    def expr(window: Window) -> str:
+        over = above(figure(window), limit(window), labels, many=tuple(labels) != tuple(key))
+        i = windows.index(window)
+        return over if i == 0 or window.length_s < 1800 else f"{over}\nand on {by(key)} {figure(windows[i - 1])} > 0"
+
+    return _over_windows(windows, expr)
+
+
+def _fresh(window: Window) -> str:
+    """Not while the window still holds values that a former contract's bins counted."""
+    changed = f"max by {by(_FIELD)} (changes(assay_field_expected_ratio[{window.text}])) > 0"
+    return f"unless on {by(_FIELD)} ({changed})"
+
+
+def _passed(
+    windows: Sequence[Window],
+    figure: str,
+    limit: str,
+    key: Sequence[str],
+    labels: Sequence[str],
+    *,
+    only: str = "",
+    digits: int = 1,
+) -> str:
+    """The end of a sentence: the limit that was passed, asked for when the alert is written.
+
+    `figure` and `limit` are recorded series without their window, `only` a further matcher of the figure.
+    """
+    matchers = [f"{name}=%[{i}]q" for i, name in enumerate(key, start=1)]
+    figure_selector = "{" + ",".join([*matchers, *([only] if only else [])]) + "}"
+    limit_selector = "{" + ",".join(matchers[: len(labels)]) + "}"
+    query = " or ".join(
+        f"{limit}:n{window.text}{limit_selector} < scalar(sum({figure}:n{window.text}{figure_selector}))"
+        for window in windows
+    )
+    arguments = " ".join(f"$labels.{name}" for name in key)
+    return (
+        f"{{{{ with printf `{query}` {arguments} | query }}}}"
+        f", above the limit of {{{{ . | first | value | printf `%.{digits}f` }}}}{{{{ end }}}}"
+    )
+
+
+def _profile_alerts(settings: RuleSettings) -> list[Alert]:
+    windows, drift_windows = settings.windows(), settings.drift_windows()
+
+    def drift(window: Window) -> str:
+        w = window.text
+        return f"{above(f'assay:drift:n{w}', f'assay:drift_limit:n{w}', _FIELD)}\n{_fresh(window)}"
+
+    return [
+        Alert(
+            "FieldDrift",
+            "page",
+            _over_windows(drift_windows, drift),
+            f"{_NAMED_FIELD} is no longer distributed as in its profile: distance {{{{ printf `%.3f` $value }}}}"
+            + _passed(drift_windows, "assay:drift", "assay:drift_limit", _FIELD, _FIELD, digits=3),
+            "Open the dashboard and compare the field's bins with the profile: a changed unit, a default in place of "
+            "values and a new population look different there. If the change is right, learn again and activate.",
+        ),
+        Alert(
+            "FieldRareBin",
+            "warn",
+            _count_above(
+                settings,
+                lambda w: f'assay:values:n{w.text}{{bin=~"{RARE}"}}',
+                lambda w: f"assay:rare_limit:n{w.text}\n{_fresh(w)}",
+                _BIN,
+                _BIN,
+            ),
+            f"{_NAMED_FIELD}: {{{{ printf `%.0f` $value }}}} values in bin {{{{ $labels.bin }}}}"
+            + _passed(windows, "assay:values", "assay:rare_limit", _BIN, _BIN)
+            + " (null: missing; low, high: beyond all seen; _other: of another kind)",
+            "Values that the profile hardly ever saw are coming. Ask the sender what changed; look at the newest "
+            "events of the dataset. If the values are right, learn again and activate.",
+        ),
+    ]
+
+
+def _contract_alerts(settings: RuleSettings) -> list[Alert]:
+    windows = settings.windows()
+    kinds, sources, dataset = (*_FIELD, "type"), ("dataset", "source"), ("dataset",)
+    only = 'outcome="rejected"'
+
+    def rejected(labels: Sequence[str]) -> Callable[[Window], str]:
+        return lambda w: f"sum by {by(labels)} (assay:events:n{w.text}{{{only}}})"
+
+    return [
+        Alert(
+            "FieldViolations",
+            "warn",
+            _count_above(
+                settings,
+                lambda w: f"assay:violations:n{w.text}",
+                lambda w: f"assay:violation_limit:n{w.text}",
+                kinds,
+                _FIELD,
+            ),
+            # A violation of the event itself has no field.
+            f"{_DATASET}: {{{{ with $labels.field }}}}field {{{{ . }}}}{{{{ else }}}}the event{{{{ end }}}}: "
+            "{{ printf `%.0f` $value }} violations of type {{ $labels.type }}"
+            + _passed(windows, "assay:violations", "assay:violation_limit", kinds, _FIELD),
+            "Look at the quarantine, grouped by fingerprint, for examples. Either the sender has a fault, or the "
+            "contract is too narrow: then widen the field, activate, and replay the quarantine.",
+        ),
+        Alert(
+            "RejectRate",
+            "page",
+            _count_above(settings, rejected(dataset), lambda w: f"assay:reject_limit:n{w.text}", dataset, dataset),
+            f"{_DATASET}: {{{{ printf `%.0f` $value }}}} events were rejected"
+            + _passed(windows, "assay:events", "assay:reject_limit", dataset, dataset, only=only),
+            "Nothing is lost: rejected events are in quarantine. FieldViolations names the fields, SourceRejectRate "
+            "the senders. Fix the sender or the contract, then replay.",
+        ),
+        Alert(
+            "SourceRejectRate",
+            "warn",
+            _count_above(
+                settings, rejected(sources), lambda w: f"assay:source_reject_limit:n{w.text}", sources, sources
+            ),
+            f"{_DATASET}: {{{{ printf `%.0f` $value }}}} events of source {{{{ $labels.source }}}} were rejected"
+            + _passed(windows, "assay:events", "assay:source_reject_limit", sources, sources, only=only),
+            "This sender's events break the contract: show them the quarantine's examples.",
+        ),
+    ]
+
+
+def _volume_alerts(settings: RuleSettings) -> list[Alert]:
+    last = "max by (dataset) (assay_last_event_timestamp_seconds)"
+    # As it was before the silence: a short window would forget it while it lasts.
+    usual = f"sum by (dataset) (rate(assay_events_total[{settings.windows()[-1].text}] offset 45s))"
+    every = [
+        Alert(
+            "Silence",
+            "page",
+            f"(time() - ({last} > 0)) > 45\n"
+            f"and on (dataset) ((time() - {last}) * on (dataset) {usual} > 20)\n"
+            "and on (dataset) assay:reject_share",
+            f"{_DATASET}: no event for {{{{ $value | humanizeDuration }}}}, though more than 20 were due",
+            "Nothing arrives. Check the senders, and the network between them and the collector.",
+        )
+    ]
+    volume = settings.volume_windows()
+    if volume is None:
+        return every
+    current, longer = volume[0].text, volume[1].text
+    came = f"sum by (dataset) (assay:events:n{current})"
+    known = "and on (dataset) assay:reject_share"
+    every += [
+        Alert(
+            "VolumeDrop",
+            "page",
+            f"{came} < on (dataset) (0.75 * assay:volume_usual - 4 * sqrt(assay:volume_usual))\n{known}",
+            f"{_DATASET}: {{{{ printf `%.0f` $value }}}} events in {current}, less than three quarters of what the last "
+            f"{longer} lets expect",
+            "A part of the events is missing. Compare the sources on the dashboard: has one of them stopped?",
+        ),
+        Alert(
+            "VolumeSurge",
+            "warn",
+            f"{came} > on (dataset) (4 + 1.5 * assay:volume_usual + 4 * sqrt(assay:volume_usual))\n{known}",
+            f"{_DATASET}: {{{{ printf `%.0f` $value }}}} events in {current}, more than one and a half times what the "
+            f"last {longer} lets expect",
+            "Events are sent twice, or there are more of them. Compare the sources; senders that retry should use an "
+            "Idempotency-Key.",
+        ),
+    ]
+    return every
+
+
+def _collector_alerts(settings: RuleSettings) -> list[Alert]:
+    recent = settings.drift_windows()[-1].text
+    return [
+        Alert(
+            "NotStorable",
+            "warn",
+            f"sum by (dataset) (increase(assay_not_storable_total[{recent}])) > 0",
+            f"{_DATASET}: the store refused {{{{ printf `%.0f` $value }}}} events that the contract accepts, above the "
+            "limit of 0",
+            "They are in quarantine as not_storable, with the store's reason. The table or an index may be in the way.",
+        ),
+        Alert(
+            "LogBacklog",
+            "page",
+            "max by (instance) (assay_log_oldest_seconds) > 60",
+            "Collector {{ $labels.instance }}: the oldest event has waited {{ $value | humanizeDuration }} for its "
+            "table, above the limit of 60 s",
+            "Events are safe in the log. Another program holds the store, or the store fails: /readyz names it.",
+            wait="30s",
+            hold=False,
+            page="/ui",
+        ),
+        Alert(
+            "CollectorDown",
+            "page",
+            f"absent(up{{job={quoted(settings.job)}}} == 1)",
+            "No collector answers Prometheus: 0 are up, and at least 1 is needed",
+            "Start it (bin/serve.sh), and check that Prometheus can reach it.",
+            wait="30s",
+            hold=False,
+            page="/ui",
+        ),
+    ]
