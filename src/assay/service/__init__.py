@@ -1,0 +1,1 @@
+"""The door: HTTP around the ingest path."""

@@ -1,0 +1,132 @@
+"""The FastAPI application: routes, the guard before them, and the collector's life."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from assay import __version__
+from assay.errors import AssayError
+from assay.service.collect import Collect
+from assay.service.collector import Collector
+from assay.service.guard import Guard
+from assay.service.openapi import COLLECT_PATHS
+from assay.service.problems import problem, problem_of
+from assay.service.reads import reads
+
+__all__ = ["create_app"]
+
+_log = structlog.get_logger("assay")
+
+
+def create_app(
+    make_collector: Callable[[], Collector],
+    *,
+    default_dataset: str | None = None,
+    allowed_hosts: Iterable[str] = (),
+    insecure: bool = False,
+) -> FastAPI:
+    """The application. `make_collector` is called when it starts: nothing is opened before.
+
+    Raises (when it starts):
+        LogFailed, StoreFailed: the collector cannot begin.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        collector = make_collector()
+        await collector.start()
+        mount(collector)
+        try:
+            yield
+        finally:
+            await collector.stop()
+
+    def mount(collector: Collector) -> None:
+        def default() -> str | None:
+            if default_dataset is not None:
+                return default_dataset
+            names = list(collector.enforced.judges)
+            return names[0] if len(names) == 1 else None
+
+        for name, store in (("collect", True), ("validate", False)):
+            endpoint = Collect(collector, default, store=store)
+            if store:
+                app.collect = Guard(endpoint, allowed_hosts=allowed_hosts, insecure=insecure)
+            app.router.routes[:0] = [
+                Route(f"/{name}/{{dataset}}", endpoint, methods=["POST"], include_in_schema=False),
+                Route(f"/{name}", endpoint, methods=["POST"], include_in_schema=False),
+            ]
+        app.include_router(reads(collector))
+
+    allowed_hosts = tuple(allowed_hosts)
+    app = App(
+        title="assay",
+        version=__version__,
+        summary="Collects events, holds them to their contract, keeps what it refuses.",
+        lifespan=lifespan,
+    )
+    app.add_middleware(Guard, allowed_hosts=allowed_hosts, insecure=insecure)
+    app.add_exception_handler(AssayError, _on_assay_error)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(RequestValidationError, _on_bad_parameter)
+    app.add_exception_handler(Exception, _on_fault)
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = describe()
+        document["paths"] = COLLECT_PATHS | document["paths"]
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    return app
+
+
+class App(FastAPI):
+    """FastAPI, with a way past its routing for `POST /collect`: that costs more than all our own work on an event."""
+
+    collect: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if self.collect is not None and scope["type"] == "http" and scope["method"] == "POST":
+            path: str = scope["path"]
+            if path == "/collect" or (path.startswith("/collect/") and "/" not in path[9:]):
+                scope["path_params"] = {"dataset": path[9:]}
+                try:
+                    await self.collect(scope, receive, send)
+                except Exception as fault:  # noqa: BLE001  no traceback reaches a user
+                    response = await _on_fault(Request(scope), fault)
+                    await response(scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)
+
+
+async def _on_assay_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, AssayError)
+    return problem_of(error)
+
+
+async def _on_http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return problem(error.status_code, str(error.detail), headers=error.headers)
+
+
+async def _on_bad_parameter(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    reasons = (f"{each['loc'][-1]}: {each['msg']}" for each in error.errors())
+    return problem(400, "; ".join(reasons))
+
+
+async def _on_fault(request: Request, error: Exception) -> Response:
+    _log.error("a fault of assay's own", path=request.url.path, exc_info=error)
+    return problem(500, "a fault of assay's own; its log says more")

@@ -1,0 +1,529 @@
+"""The running collector: intake, log, apply, contracts and metrics tied together, without HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import structlog
+from msgspec import Struct
+
+from assay.contract.versions import is_dataset_name
+from assay.errors import AssayError, BadBody, LogFailed, Overloaded, ServiceError, UnknownDataset
+from assay.ingest.apart import OnApplied, OnTrouble
+from assay.ingest.apply import Applied
+from assay.ingest.cloudevents import Opened
+from assay.ingest.committer import Committer, Singles
+from assay.ingest.enforced import Change, Enforced
+from assay.ingest.enveloped import Taken, take_cloudevents
+from assay.ingest.intake import Form, take
+from assay.ingest.keys import Kept, KeyReader, Slot
+from assay.ingest.large import LargeBody
+from assay.ingest.log import Log
+from assay.ingest.outcome import Outcome
+from assay.ingest.record import Piece, Record
+from assay.ingest.ticket import Batch, Part, Single
+from assay.ingest.validate import Judge
+from assay.ingest.worker import AnyWorker
+from assay.monitor.metrics import LEARNING, Metrics
+from assay.service.flights import Flights
+from assay.service.large import LargeRequest
+from assay.service.pending import Pending
+from assay.service.tally import Tally
+from assay.store.protocol import Store
+
+__all__ = ["Asked", "Collector", "Limits"]
+
+_log = structlog.get_logger("assay")
+
+#: Bodies beyond this are judged in a thread, so that small requests pass meanwhile.
+_LARGE_BODY_BYTES: Final = 32 << 10
+_SWEEP_S: Final = 2.0
+_LOOK_AT_CONTRACTS_S: Final = 0.5
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The collector's bounds. Sizes are in bytes."""
+
+    max_body_bytes: int
+    max_pending_bytes: int
+    log_max_bytes: int
+    open_datasets: bool
+    max_datasets: int
+    learning_max_bytes: int
+    keep_unknown: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request: a body, of what form, to which dataset. `open` takes a body of CloudEvents apart; None where it has none."""
+
+    dataset: str
+    body: bytes
+    form: Form
+    source: str = ""
+    content_type: str = ""
+    atomic: bool = False
+    open: Callable[[], Opened] | None = None
+
+
+class Collector:
+    """Takes bodies, answers with outcomes that are durable. Made once, started and stopped once."""
+
+    def __init__(
+        self,
+        *,
+        log: Log,
+        store: Store,
+        enforced: Enforced,
+        metrics: Metrics,
+        limits: Limits,
+        make_worker: Callable[[OnApplied, OnTrouble], AnyWorker],
+    ) -> None:
+        """`make_worker` makes what applies the log to the store, given whom to tell of rounds and of trouble."""
+        self.limits = limits
+        self.metrics = metrics
+        self.enforced = enforced
+        self._log = log
+        self._store = store
+        self.pending = Pending(limits.max_pending_bytes)
+        self._learning = log.learning_bytes()
+        self._committer = Committer(
+            log,
+            max_pending_bytes=limits.max_pending_bytes,
+            log_max_bytes=limits.log_max_bytes,
+            on_committed=self._committed,
+        )
+        self._worker = make_worker(self._applied, self._trouble)
+        #: Requests with a key, and what the log knows of keys.
+        self.flights = Flights()
+        self._keys = KeyReader(log.path)
+        self._evicted = 0
+        self._threads = ThreadPoolExecutor(4, thread_name_prefix="assay-judge")
+        self._watching: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to collect."""
+        self.metrics.gauges(self._gauges)
+        self._look()
+        for dataset, last in self._log.last_seen().items():
+            self.metrics.last_event(dataset, last)
+        self._committer.start(asyncio.get_running_loop())
+        self._worker.start()
+        self._watching = asyncio.create_task(self._watch())
+
+    async def stop(self) -> None:
+        """Commit what was taken, move what the store will have, and let go of everything."""
+        if self._watching is not None:
+            self._watching.cancel()
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self._stop)
+
+    async def collect(self, asked: Asked, keep: Callable[[Outcome], list[Kept]] | None = None) -> Outcome:
+        """Judge a body; the outcome, once what it says is durable, and with it the keys that `keep` makes of it.
+
+        Raises:
+            UnknownDataset: there is no such dataset, and none may be opened.
+            Overloaded, LogFailed: nothing of the request is stored, then or later.
+        """
+        if asked.open is None:
+            return await self._collect(asked, None, keep)
+        opened = await self.aside(len(asked.body), partial(_opened, asked.open))
+        events = () if isinstance(opened, BadBody) else opened.events
+        slots = [Slot(asked.dataset, asked.source, event.key) for event in events if event.key is not None]
+        return await self.flights.run(slots, lambda: self._collect(asked, opened, keep))
+
+    async def _collect(
+        self, asked: Asked, opened: Opened | BadBody | None, keep: Callable[[Outcome], list[Kept]] | None
+    ) -> Outcome:
+        dataset, size = asked.dataset, len(asked.body)
+        judge = self.enforced.get(dataset)
+        if judge is None:
+            # Counted before it is judged: many may come at once.
+            self._may_learn(dataset, size)
+            self._add_learning(dataset, size)
+        records: Sequence[Record] = []
+        try:
+            taken = await self._judge(asked, opened, judge, self.known)
+            records = taken.records
+            keys = [*taken.keys, *keep(taken.outcome)] if keep is not None else taken.keys
+            if judge is None and records and asked.form == "arrow":  # what is kept of it is text
+                text = sum(len(record.payload) for record in records)
+                self._add_learning(dataset, text - size)
+                size = text
+            if records or keys:
+                await self._commit(taken.outcome, records, keys)
+        except AssayError:
+            records = []
+            raise
+        finally:
+            if judge is None and not records:
+                self._add_learning(dataset, -size)
+        return taken.outcome
+
+    def begin(
+        self, dataset: str, *, source: str, content_type: str, atomic: bool = False, keep: bool = True
+    ) -> LargeRequest:
+        """Take a large body of lines piece by piece. `keep` is False to judge alone: nothing stored, nothing counted.
+
+        Raises:
+            UnknownDataset, Overloaded: there is no such dataset, and none may be opened.
+        """
+        judge = self.enforced.get(dataset)
+        if judge is None:
+            self._may_learn(dataset, 0)
+        body = LargeBody(
+            dataset=dataset,
+            judge=judge,
+            source=source,
+            content_type=content_type,
+            received_us=time.time_ns() // 1000,
+            atomic=atomic,
+            keep_unknown=self.limits.keep_unknown,
+        )
+        return LargeRequest(self, body, keep=keep)
+
+    async def judge_piece(self, body: LargeBody, tally: Tally, lines: bytes) -> list[Piece]:
+        """Judge the next lines of a large body and add them up, in a thread; what to log of them."""
+
+        def work() -> list[Piece]:
+            part, pieces = body.take(lines)
+            tally.add(part)
+            return pieces
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    async def commit_pieces(self, pieces: Sequence[Piece]) -> None:
+        """Make some of a large request durable. It does not count yet.
+
+        Raises:
+            Overloaded, LogFailed: they are not.
+        """
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._committer.submit(Part(pieces, future))
+        await future
+
+    async def commit_last(self, body: LargeBody, tally: Tally, records: Sequence[Record]) -> None:
+        """Make all pieces of a large request count.
+
+        Raises:
+            Overloaded, LogFailed: none does, and they are taken out again.
+        """
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        count = partial(tally.count, self.metrics, body.outcome)
+
+        def settled(done: asyncio.Future[None]) -> None:
+            if done.exception() is not None:
+                self.drop(body)
+
+        try:
+            self._committer.submit(Batch(body.outcome, records, future, count=count))
+        except Overloaded:
+            self.drop(body)
+            raise
+        future.add_done_callback(settled)
+        await asyncio.shield(future)  # who waits may be cancelled: what is under way ends all the same
+
+    def drop(self, body: LargeBody) -> None:
+        """Leave nothing of a large request."""
+        self._committer.drop(body.request)
+
+    def learn(self, dataset: str, size_bytes: int) -> None:
+        """A dataset without a contract sends so much more.
+
+        Raises:
+            UnknownDataset, Overloaded: it may not.
+        """
+        self._may_learn(dataset, size_bytes)
+        self._add_learning(dataset, size_bytes)
+
+    def unlearn(self, dataset: str, size_bytes: int) -> None:
+        """It was not kept after all."""
+        self._add_learning(dataset, -size_bytes)
+
+    async def validate(self, asked: Asked) -> Outcome:
+        """The same verdict; nothing is stored and nothing counted, and keys mean nothing."""
+        judge = self.enforced.get(asked.dataset)
+        if judge is None:
+            self._may_learn(asked.dataset, len(asked.body))
+        opened = None
+        if asked.open is not None:
+            opened = await self.aside(len(asked.body), partial(_opened, asked.open))
+        taken = await self._judge(asked, opened, judge, lambda _: None)
+        return taken.outcome
+
+    def known(self, slot: Slot) -> Kept | None:
+        """What the log knows of a key.
+
+        Raises:
+            LogFailed: it cannot be read.
+        """
+        return self._keys.get(slot, time.time_ns() // 1000)
+
+    async def aside(self, size_bytes: int, work: Callable[[], _T]) -> _T:
+        """Do work on a body: at once where it is small, else in a thread."""
+        if size_bytes <= _LARGE_BODY_BYTES:
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    async def flush(self, timeout_s: float = 5.0) -> None:
+        """Wait until everything acknowledged so far is in its table.
+
+        Raises:
+            ServiceError: it is not, after `timeout_s` seconds.
+        """
+        await asyncio.get_running_loop().run_in_executor(None, self._worker.flush, timeout_s)
+
+    async def rejects(self, dataset: str, *, limit: int, before: str | None, group: bool) -> dict[str, Any]:
+        """The quarantine of a dataset as a document; see `Store.rejects`."""
+        ask = partial(self._store.rejects, dataset, limit=limit, before=before, group=group)
+        return await asyncio.get_running_loop().run_in_executor(None, ask)
+
+    @property
+    def failure(self) -> AssayError | None:
+        """Why no event can be acknowledged now; None when all can."""
+        return self._committer.failure
+
+    @property
+    def trouble(self) -> ServiceError | None:
+        """What keeps acknowledged events from their tables; None when nothing does."""
+        return self._worker.status.trouble
+
+    def look_at_contracts(self) -> Change:
+        """Take up what changed in the folder of contracts."""
+        change = self.enforced.refresh()
+        for judge in change.activated:
+            # Its series stand at zero before the first event can count.
+            self.metrics.watch(judge.contract, judge.active.mode, judge.kinds())
+        self.enforced.adopt(change)
+        for dataset in change.deactivated:
+            self.metrics.unwatch(dataset)
+            _log.info("no contract is active any more", dataset=dataset)
+        for judge in change.activated:
+            name = judge.contract.dataset
+            self._learning.pop(name, None)
+            with contextlib.suppress(LogFailed):  # at the next start it is forgotten again
+                self._log.forget_learning(name)
+            _log.info("contract active", dataset=name, contract=judge.contract.version, mode=judge.active.mode)
+        for dataset, problem in change.problems.items():
+            _log.error("contract not taken up; the one before stays", dataset=dataset, problem=str(problem))
+        if change.activated:
+            self._worker.contracts_changed()
+        return change
+
+    async def _judge(
+        self,
+        asked: Asked,
+        opened: Opened | BadBody | None,
+        judge: Judge | None,
+        remembered: Callable[[Slot], Kept | None],
+    ) -> Taken:
+        received_us = time.time_ns() // 1000
+
+        def work() -> Taken:
+            if opened is None:
+                outcome, records = take(
+                    asked.body,
+                    asked.form,
+                    dataset=asked.dataset,
+                    judge=judge,
+                    source=asked.source,
+                    content_type=asked.content_type,
+                    received_us=received_us,
+                    atomic=asked.atomic,
+                    keep_unknown=self.limits.keep_unknown,
+                    max_bytes=self.limits.max_body_bytes,
+                )
+                return Taken(outcome, records, ())
+            return take_cloudevents(
+                opened,
+                asked.body,
+                dataset=asked.dataset,
+                judge=judge,
+                source=asked.source,
+                content_type=asked.content_type,
+                received_us=received_us,
+                atomic=asked.atomic,
+                keep_unknown=self.limits.keep_unknown,
+                remembered=remembered,
+            )
+
+        size = len(asked.body)
+        # A few bytes of an Arrow stream can stand for many.
+        return await self.aside(size if asked.form != "arrow" else max(size, _LARGE_BODY_BYTES + 1), work)
+
+    def _may_learn(self, dataset: str, size_bytes: int) -> None:
+        """Whether a dataset without a contract may send this much more."""
+        limits = self.limits
+        if not is_dataset_name(dataset):
+            raise UnknownDataset(dataset, "a name is a-z, then a-z, 0-9 and _, at most 63")
+        if not limits.open_datasets:
+            raise UnknownDataset(dataset)
+        if dataset not in self._learning and len(self._learning) >= limits.max_datasets:
+            raise Overloaded(
+                f"max_datasets = {limits.max_datasets} are learning already; activate a contract, or raise the setting",
+                retry_after_s=60,
+            )
+        if self._learning.get(dataset, 0) + size_bytes > limits.learning_max_bytes:
+            raise Overloaded(
+                f'"{dataset}" has sent learning_max_bytes = {limits.learning_max_bytes:,} without a contract; '
+                f"learn one: assay learn {dataset} --activate",
+                retry_after_s=60,
+            )
+
+    def _add_learning(self, dataset: str, size_bytes: int) -> None:
+        size = self._learning.get(dataset, 0) + size_bytes
+        if size > 0:
+            self._learning[dataset] = size
+        else:
+            self._learning.pop(dataset, None)
+
+    def accept(self, judge: Judge, source: str, body: bytes, event: Struct) -> asyncio.Future[None]:
+        """Have one event that the fast path accepted made durable; the future tells when it is.
+
+        Raises:
+            Overloaded: nothing of it is stored, then or later.
+        """
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._committer.submit(Single(judge, source, body, event, future))
+        return future
+
+    async def _commit(self, outcome: Outcome, records: Sequence[Record], keys: Sequence[Kept]) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._committer.submit(Batch(outcome, records, future, keys))
+        await future
+
+    def _committed(self, singles: Sequence[Singles], batches: Sequence[Batch], took_s: float) -> None:
+        """Count what the log has: at once, and whatever the store does."""
+        self._worker.kick()
+        self._count_evicted()
+        now = time.time()
+        self.metrics.commit_seconds.observe(took_s)
+        try:
+            for judge, source, tickets in singles:
+                self._count_singles(judge, source, tickets, now)
+            for batch in batches:
+                if batch.count is not None:
+                    batch.count(now)
+                else:
+                    self._count(batch.outcome, now)
+        except Exception:  # noqa: BLE001  events that cannot be counted must not end the thread that commits
+            _log.exception("events were stored and not counted")
+
+    def _count_evicted(self) -> None:
+        evicted = self._log.keys_evicted
+        if evicted != self._evicted:
+            self.metrics.count_keys_evicted(evicted - self._evicted)
+            self._evicted = evicted
+
+    def _count_singles(self, judge: Judge, source: str, tickets: Sequence[Single], now: float) -> None:
+        contract, metrics = judge.contract, self.metrics
+        for _ in tickets:
+            metrics.batch_events.observe(1)
+        metrics.count(dataset=contract.dataset, source=source, accepted=len(tickets), now=now)
+        if judge.fast is not None:
+            columns = judge.fast.columns_of([ticket.event for ticket in tickets])
+            if columns is not None:
+                metrics.count_columns(contract, columns)
+
+    def _count(self, outcome: Outcome, now: float) -> None:
+        judge = outcome.judge
+        self.metrics.batch_events.observe(outcome.accepted + outcome.refused)
+        label = outcome.dataset if judge is not None else LEARNING
+        reasons = [violation for rejected in outcome.rejected for violation in rejected.violations] + outcome.flags
+        self.metrics.count(
+            dataset=label,
+            source=outcome.source,
+            accepted=outcome.accepted - outcome.flagged,
+            flagged=outcome.flagged,
+            rejected=outcome.refused,
+            violations=[] if judge is None else [(judge.label(reason), reason.type) for reason in reasons],
+            unexpected=0 if judge is None else outcome.unexpected + sum(map(judge.unexpected, outcome.values)),
+            now=now,
+        )
+        if judge is None:
+            return
+        if outcome.values:
+            self.metrics.count_values(judge.contract, outcome.values)
+        for columns in outcome.columns:
+            self.metrics.count_columns(judge.contract, columns)
+        for arrays in outcome.arrays:
+            self.metrics.count_arrays(judge.contract, arrays)
+
+    def _applied(self, applied: Applied, took_s: float) -> None:
+        self._committer.free(applied.through)
+        self.metrics.apply_seconds.observe(took_s)
+        for gap in applied.gaps:
+            _log.error(
+                "the store lacks records of this log: it is an older copy, or another store, or the log was emptied",
+                first=gap.first,
+                last=gap.last,
+                store=self._store.name,
+            )
+        for dataset, count in applied.expired.items():
+            self.metrics.count_expired(dataset, count)
+            _log.info("refused events deleted: too old, or too many", dataset=dataset, events=count)
+        for dataset, count in applied.not_storable.items():
+            self.metrics.count_not_storable(dataset, count)
+            _log.error("events kept in quarantine: the store refused them", dataset=dataset, events=count)
+
+    def _trouble(self, trouble: ServiceError | None) -> None:
+        if trouble is None:
+            _log.info("the store takes events again", store=self._store.name)
+        else:
+            _log.warning("events wait in the log", reason=str(trouble))
+
+    def _gauges(self) -> dict[str, float]:
+        return self._committer.gauges() | {
+            "pending_bytes": self.pending.bytes,
+            "quarantine_events": self._worker.status.in_quarantine,
+            "store_bytes": self._store.size_bytes(),
+        }
+
+    def _stop(self) -> None:
+        self._committer.stop()
+        self._worker.stop()
+        self._threads.shutdown()
+        through = self._worker.status.through
+        try:
+            if through:
+                self._log.free(through)
+            deadline = time.monotonic() + _SWEEP_S
+            while not self._log.is_clean and time.monotonic() < deadline:
+                self._log.sweep()
+        except LogFailed as failure:  # the store's mark says what may go at the next start
+            _log.error("the log could not be emptied", problem=str(failure))
+        finally:
+            self._keys.close()
+            self._log.close()
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_AT_CONTRACTS_S)
+            await asyncio.get_running_loop().run_in_executor(self._threads, self._look)
+
+    def _look(self) -> None:
+        """Look at the contracts; whatever is wrong with them, those in force stay."""
+        try:
+            self.look_at_contracts()
+        except OSError as error:
+            _log.error("the folder of contracts cannot be read", problem=str(error))
+        except Exception:  # noqa: BLE001  the next look may go well
+            _log.exception("the folder of contracts could not be taken up")
+
+
+def _opened(open_: Callable[[], Opened]) -> Opened | BadBody:
+    """CloudEvents, or why the body has none."""
+    try:
+        return open_()
+    except BadBody as error:
+        return error
