@@ -1,0 +1,203 @@
+"""Builds the product from its parts: alone in knowing every layer."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import structlog
+
+from assay import settings as configuration
+from assay.contract.versions import Versions
+from assay.errors import StoreLocked
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from fastapi import FastAPI
+
+    from assay.ingest.apart import OnApplied, OnStatus, OnTrouble
+    from assay.ingest.apply import Retention
+    from assay.ingest.enforced import Enforced
+    from assay.ingest.worker import AnyWorker, Worker
+    from assay.service.collector import Collector
+    from assay.settings import Settings
+    from assay.store.embedded import DuckDBStore
+
+__all__ = ["application", "collector"]
+
+#: Applying gives way to answering where the two want the same core.
+_BEHIND: Final = 10
+
+_log = structlog.get_logger("assay")
+
+
+def application(settings: Settings | None = None, built: Collector | None = None) -> FastAPI:
+    """The collection service as an ASGI application, around a collector that was built, or one built when it starts.
+
+    Raises:
+        UsageError: a setting is not what it should be.
+    """
+    from assay.service.app import create_app
+
+    chosen = configuration.load() if settings is None else settings
+    _configure_logging()
+    return create_app(
+        lambda: built or collector(chosen),
+        default_dataset=chosen.default_dataset,
+        allowed_hosts=chosen.allowed_hosts,
+        insecure=chosen.insecure,
+    )
+
+
+def http_protocol() -> type[asyncio.Protocol]:
+    """What uvicorn has to speak HTTP with, for the application to be able to hang up."""
+    from assay.service.protocol import Protocol
+
+    return Protocol
+
+
+def collector(settings: Settings, *, apart: bool = True) -> Collector:
+    """Open the log and look at the store. The log is applied in a process of its own, or in a thread here.
+
+    Raises:
+        LogFailed: the log cannot be written, or another process owns it.
+        StoreFailed: the store is damaged. One that another program holds is none: events wait for it.
+    """
+    from assay.ingest.apart import ApartWorker
+    from assay.ingest.apply import Retention
+    from assay.ingest.enforced import Enforced
+    from assay.ingest.log import Log
+    from assay.monitor.metrics import Metrics
+    from assay.monitor.rule_settings import seconds
+    from assay.service.collector import Collector, Limits
+    from assay.store.embedded import DuckDBStore
+
+    log = Log(settings.log_path, keys_max_bytes=settings.keys_max_bytes)
+    try:
+        store = DuckDBStore(settings.store, memory_limit=settings.memory_limit)
+        try:
+            with store.write():
+                pass
+        except StoreLocked as held:
+            _log.warning("events will wait in the log", reason=str(held))
+
+        enforced = Enforced(Versions(settings.contracts))
+
+        def make_worker(on_applied: OnApplied, on_trouble: OnTrouble) -> AnyWorker:
+            if not apart:
+                keep_unknown = settings.extra != "ignore"
+                return _worker(
+                    store,
+                    settings.log_path,
+                    enforced,
+                    keep_unknown=keep_unknown,
+                    retention=Retention(seconds(settings.quarantine_max_age), settings.quarantine_max_bytes),
+                    on_applied=on_applied,
+                    on_trouble=on_trouble,
+                )
+            return ApartWorker(_apart_command(settings), on_applied=on_applied, on_trouble=on_trouble)
+
+        return Collector(
+            log=log,
+            store=store,
+            make_worker=make_worker,
+            enforced=enforced,
+            metrics=Metrics(),
+            limits=Limits(
+                max_body_bytes=settings.max_body_bytes,
+                max_pending_bytes=settings.max_pending_bytes,
+                log_max_bytes=settings.log_max_bytes,
+                open_datasets=settings.opens_datasets,
+                max_datasets=settings.max_datasets,
+                learning_max_bytes=settings.learning_max_bytes,
+                keep_unknown=settings.extra != "ignore",
+            ),
+        )
+    except BaseException:
+        log.close()
+        raise
+
+
+def _apart_command(settings: Settings) -> list[str]:
+    """What starts the process that applies the log: this Python, safe from modules that lie in the current folder."""
+    from assay.monitor.rule_settings import seconds
+
+    given = {
+        "store": str(settings.store),
+        "log": str(settings.log_path),
+        "contracts": str(settings.contracts),
+        "memory_limit": settings.memory_limit,
+        "keep_unknown": settings.extra != "ignore",
+        "retention": [seconds(settings.quarantine_max_age), settings.quarantine_max_bytes],
+    }
+    return [sys.executable, "-P", "-c", "from assay.assemble import apply_apart; apply_apart()", json.dumps(given)]
+
+
+def apply_apart() -> NoReturn:
+    """The main of the process that applies the log for a collector."""
+    from assay.ingest.apart import serve_apart
+    from assay.ingest.apply import Retention
+    from assay.ingest.enforced import Enforced
+    from assay.ingest.log_reader import Reader
+    from assay.store.embedded import DuckDBStore
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # they are for the parent, which says when to stop
+    with contextlib.suppress(OSError):
+        os.nice(_BEHIND)
+    given = json.loads(sys.argv[1])
+    log = Path(given["log"])
+    enforced = Enforced(Versions(Path(given["contracts"])))
+    store = DuckDBStore(Path(given["store"]), memory_limit=given["memory_limit"])
+    looking = Reader(log)
+
+    def make_worker(on_applied: OnApplied, on_status: OnStatus) -> Worker:
+        return _worker(
+            store,
+            log,
+            enforced,
+            keep_unknown=given["keep_unknown"],
+            retention=Retention(*given["retention"]),
+            on_applied=on_applied,
+            on_status=on_status,
+        )
+
+    serve_apart(make_worker, looking.last_seq, lambda: enforced.adopt(enforced.refresh()))
+    sys.stdout.flush()
+    os._exit(0)  # a round that nobody waits for any more is undone, not waited for
+
+
+def _worker(
+    store: DuckDBStore, log: Path, enforced: Enforced, *, keep_unknown: bool, retention: Retention, **told: Any
+) -> Worker:
+    """What applies a log to a store, in a thread. `told` is whom it tells: see `Worker`."""
+    from assay.ingest.apply import Applier
+    from assay.ingest.log_reader import Reader
+    from assay.ingest.worker import Worker
+
+    applier = Applier(store, Reader(log), keep_unknown=keep_unknown, retention=retention)
+    return Worker(applier, judge_for=enforced.get, last_seq=Reader(log).last_seq, **told)
+
+
+def _configure_logging() -> None:
+    """One line an event on stderr: coloured for a person, JSON where nobody looks."""
+    for_people = sys.stderr.isatty()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *(
+                [structlog.dev.ConsoleRenderer()]
+                if for_people
+                else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+            ),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )

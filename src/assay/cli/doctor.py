@@ -1,0 +1,124 @@
+"""`assay doctor`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from assay import __version__
+from assay import settings as configuration
+from assay.cli.options import JsonOption
+from assay.cli.output import app, result
+from assay.errors import AssayError, StoreLocked
+from assay.settings import Settings
+from assay.workspace import Workspace
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["doctor"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    what: str
+    ok: bool
+    detail: str
+
+
+@app.command()
+def doctor(*, as_json: JsonOption = False) -> None:
+    """Say what is installed, reachable and writable, and what to do about what is not."""
+    findings = list(_look(configuration.load()))
+    width = max(len(finding.what) for finding in findings)
+    lines = [f"{'ok ' if finding.ok else 'NO '} {finding.what:<{width}}  {finding.detail}" for finding in findings]
+    result("\n".join(lines), [asdict(finding) for finding in findings], as_json=as_json)
+    if not all(finding.ok for finding in findings):
+        sys.exit(3)
+
+
+def _look(settings: Settings) -> Iterator[_Finding]:
+    yield _Finding("assay", True, f"{__version__} on Python {sys.version.split()[0]}, DuckDB {_version('duckdb')}")
+    for module, extra in (("datamodel_code_generator", "profile"), ("scipy", "profile"), ("yaml", "profile")):
+        there = importlib.util.find_spec(module) is not None
+        yield _Finding(module, there, "installed" if there else f"missing: pip install 'assay[{extra}]'")
+    workspace = Workspace(settings)
+    yield _contracts(workspace)
+    yield _service(workspace)
+    yield _folder("log", settings)
+    yield _store(settings)
+    yield _promtool(settings)
+
+
+def _version(package: str) -> str:
+    return importlib.metadata.version(package)
+
+
+def _contracts(workspace: Workspace) -> _Finding:
+    try:
+        active = workspace.versions.active_contracts()
+    except AssayError as error:
+        return _Finding("contracts", False, str(error))
+    if workspace.edited():
+        return _Finding(
+            "contracts", False, "app/contracts.py was edited by hand: what is enforced is the active contract"
+        )
+    names = ", ".join(f"{contract.dataset}@{contract.version}" for contract, _ in active)
+    return _Finding("contracts", True, names or "none is active yet")
+
+
+def _service(workspace: Workspace) -> _Finding:
+    url = workspace.settings.url
+    try:
+        answer = workspace.ask("GET", "/readyz", timeout_s=3)
+    except AssayError as error:
+        return _Finding("service", False, str(error))
+    if answer is None:
+        return _Finding("service", True, f"none runs at {url}: assay serve starts one")
+    return _Finding("service", bool(answer.get("ok")), f"{url} is ready{_note(answer.get('note'))}")
+
+
+def _note(note: object) -> str:
+    return f"; {note}" if note else ""
+
+
+def _folder(what: str, settings: Settings) -> _Finding:
+    folder = settings.log_path.parent
+    writable = folder.is_dir() and os.access(folder, os.W_OK)
+    return _Finding(what, writable, f"{settings.log_path} {'can be written' if writable else 'cannot be written'}")
+
+
+def _store(settings: Settings) -> _Finding:
+    from assay.store.embedded import connect
+
+    if not settings.store.exists():
+        return _Finding("store", True, f"{settings.store} is not there yet: the service makes it")
+    try:
+        con = connect(settings.store, timeout_s=3)
+    except StoreLocked as held:
+        return _Finding("store", True, str(held))
+    except AssayError as error:
+        return _Finding("store", False, str(error))
+    with con:
+        gaps = con.execute("SELECT log, first, last FROM _gaps").fetchall() if _has(con, "_gaps") else []
+    if gaps:
+        ranges = ", ".join(f"{first}-{last} of log {log[:8]}" for log, first, last in gaps)
+        return _Finding("store", False, f"{settings.store} never got the records {ranges}")
+    return _Finding("store", True, f"{settings.store} can be read")
+
+
+def _has(con: duckdb.DuckDBPyConnection, table: str) -> bool:
+    query = "SELECT 1 FROM duckdb_tables() WHERE table_name = ?"
+    return con.execute(query, [table]).fetchall() != []
+
+
+def _promtool(settings: Settings) -> _Finding:
+    from assay.monitor.promtool import find_promtool
+
+    found = find_promtool([settings.root / ".tools/prometheus/usr/bin"])
+    return _Finding("promtool", True, str(found) if found else "not installed: rules are rendered without a check")

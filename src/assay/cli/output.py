@@ -1,0 +1,48 @@
+"""What every command shares: results to stdout, messages to stderr, the exit code of an error."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any, Final, NoReturn
+
+import typer
+
+from assay.errors import AssayError, BadBody, ContractError, EditedByHand, ServiceError, UsageError
+
+__all__ = ["app", "fail", "result", "say"]
+
+app: Final = typer.Typer(
+    name="assay",
+    help="Collects events, learns what good data looks like, holds every event to it, and alerts within seconds.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_EXIT: Final = ((UsageError, 2), (EditedByHand, 1), (ContractError, 1), (BadBody, 1), (ServiceError, 3))
+
+
+def say(message: str) -> None:
+    """A message for the person at the terminal."""
+    sys.stderr.write(message + "\n")
+
+
+def result(text: str, document: Any, *, as_json: bool) -> None:
+    """A command's result: `text` for people, `document` with `--json`."""
+    full = json.dumps(document, ensure_ascii=False, indent=2, default=str) if as_json else text
+    try:
+        sys.stdout.write(full + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read has seen enough; the command goes on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def fail(error: AssayError) -> NoReturn:
+    """End with the error's message and exit code."""
+    if isinstance(error, EditedByHand):
+        sys.stderr.write(error.diff)
+    say(f"assay: {error}")
+    sys.exit(next((code for kind, code in _EXIT if isinstance(error, kind)), 3))

@@ -1,0 +1,81 @@
+"""Profiles and contracts as text, a line a field."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from assay.contract.document import Contract, Field
+from assay.contract.words import figure, rule_in_words
+from assay.profile.document import FieldProfile, Profile
+
+__all__ = ["contract_table", "profile_table"]
+
+
+def contract_table(contract: Contract) -> str:
+    """What a contract asks of each field, what was seen, and what it is expected to cost."""
+    fields = [(label, rule_in_words(field), _seen(field)) for label, field in contract.root.walk()]
+    lines = [f"{contract.dataset}@{contract.version}, learned from {contract.rows:,} rows", ""]
+    lines += _aligned([("field", "rule", "seen"), *fields])
+    lines += ["", _cost(contract)]
+    left_out = contract.evidence.get("left_out", [])
+    if left_out:
+        lines += ["", "Left out for lack of rows:"]
+        lines += _aligned(
+            [(str(each["field"]), f"{each['claim']}: needs {each['rows_needed']:,} rows") for each in left_out]
+        )
+    return "\n".join(lines)
+
+
+def _seen(field: Field) -> str:
+    evidence = field.evidence.get("evidence", {})
+    if "min" not in evidence or "max" not in evidence:
+        return ""
+    return f"{figure(evidence['min'])} to {figure(evidence['max'])}"
+
+
+def _cost(contract: Contract) -> str:
+    """The expected false refusals, numeric bounds beside their budget and never-seen claims apart."""
+    bounds = sum(refusal.share for refusal in contract.refusals if not refusal.never_seen)
+    claims = sum(refusal.share for refusal in contract.refusals if refusal.never_seen)
+    return (
+        f"Of clean events, bounds are expected to refuse {bounds:.1e} (budget {contract.evidence.get('budget', 0):.0e}),\n"
+        f"and rules on what was never seen (missing, null, negative, another value) at most {claims:.1e}."
+    )
+
+
+def profile_table(profile: Profile) -> str:
+    """The figures of each field."""
+    head = ("field", "type", "missing", "null", "distinct", "min", "median", "max")
+    rows = [head, *(_figures(label, field) for label, field in profile.walk())]
+    return "\n".join([f"{profile.dataset or 'data'}: {profile.rows:,} rows", "", *_aligned(rows)])
+
+
+def _figures(label: str, field: FieldProfile) -> tuple[str, ...]:
+    absent = field.types.get("absent", 0)
+    missing = f"{absent:,}" if absent else f"{field.types.get('missing', 0):,}"
+    null = "" if absent else f"{field.types.get('null', 0):,}"
+    kinds = "|".join(field.kinds) or "nothing"
+    if field.numbers is not None:
+        numbers = field.numbers
+        ends = [figure(value) for value in (numbers.minimum, numbers.median, numbers.maximum)]
+        return (label, kinds, missing, null, f"{numbers.distinct:,}", *ends)
+    if field.strings is not None:
+        most = ", ".join(value if len(value) <= 20 else value[:19] + "…" for value, _ in field.strings.values[:3])
+        return (
+            label,
+            kinds,
+            missing,
+            null,
+            f"{field.strings.distinct:,}",
+            "",
+            "",
+            f"most often {most}" if most else "",
+        )
+    return (label, kinds, missing, null, "", "", "", f"true in {field.true:,}" if "boolean" in field.kinds else "")
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    return [
+        "  ".join([*(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in rows
+    ]

@@ -1,0 +1,169 @@
+"""Settings: `assay.toml`, then `ASSAY_<NAME>` in the environment, then flags. This module alone reads the environment."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import ByteSize, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from assay.errors import UsageError
+
+__all__ = ["FILE", "Settings", "is_loopback", "load", "workspace"]
+
+FILE: Final = "assay.toml"
+
+_Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+_Duration = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]*)(s|m|h|d)$")]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Sizes take units (`64MiB`), durations are Prometheus' (`5m`)."""
+
+    model_config = SettingsConfigDict(env_prefix="ASSAY_", extra="forbid", frozen=True)
+
+    store: Path = Field(Path("assay.duckdb"), description="The DuckDB file that events end up in.")
+    log: Path | None = Field(None, description="The ingest log; by default the store's path with `.log` behind it.")
+    host: str = Field("127.0.0.1", description="The address that the service listens on, and where commands find it.")
+    port: int = Field(8080, ge=1, le=65535, description="Its port.")
+    default_dataset: _Name | None = Field(None, description="The dataset that `POST /collect` means.")
+    open_datasets: bool | None = Field(
+        None, description="Whether an unknown dataset starts to learn; by default on loopback only."
+    )
+    extra: Literal["keep", "ignore", "forbid"] = Field(
+        "keep", description="Unknown fields: kept in `_extra`, dropped, or refused by contracts learned from now on."
+    )
+    max_body_bytes: ByteSize = Field(ByteSize(64 << 20), gt=0, description="The largest body that is taken.")
+    max_pending_bytes: ByteSize = Field(
+        ByteSize(256 << 20), gt=0, description="How much may wait to be logged before requests are put off with 503."
+    )
+    log_max_bytes: ByteSize = Field(
+        ByteSize(4 << 30), gt=0, description="How much the log may hold that is not in its table yet."
+    )
+    keys_max_bytes: ByteSize = Field(
+        ByteSize(1 << 30), gt=0, description="How much idempotency keys may take in the log; the oldest go first."
+    )
+    learning_max_bytes: ByteSize = Field(
+        ByteSize(1 << 30), gt=0, description="How much one dataset may send before it has a contract."
+    )
+    quarantine_max_age: _Duration = Field(
+        "30d", description="How long refused events are kept; `0s`: until they are replayed."
+    )
+    quarantine_max_bytes: ByteSize = Field(
+        ByteSize(10 << 30), ge=0, description="How much of refused events is kept, the oldest go first; `0`: all."
+    )
+    max_datasets: int = Field(100, ge=1, description="How many datasets may be learning at once.")
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field((), description="`Host` names taken beside localhost.")
+    insecure: bool = Field(False, description="Take events from other machines without a key. Nothing but collect.")
+    contracts: Path = Field(Path("contracts"), description="The folder of contracts.")
+    budget: float = Field(1e-5, gt=0, lt=1, description="The share of clean events that numeric bounds may refuse.")
+    alert_hold: _Duration = Field("5m", description="How long an alert stays up after its condition has gone.")
+    alert_windows: Annotated[tuple[_Duration, ...], NoDecode] = Field(
+        ("1m", "5m", "1h"), min_length=1, description="The windows that rules look at."
+    )
+    memory_limit: str = Field("1GB", description="What DuckDB may use while it writes.")
+    shutdown_s: int = Field(10, ge=1, description="How long a stop waits for requests in flight.")
+
+    #: The folder that relative paths start from.
+    root: Path = Field(Path(), exclude=True, description="The workspace.")
+
+    @field_validator("alert_windows", "allowed_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _absolute(self) -> Self:
+        values = {"store": self._place(self.store), "contracts": self._place(self.contracts)}
+        values["log"] = self._place(self.log) if self.log else values["store"].with_name(values["store"].name + ".log")
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+        return self
+
+    def _place(self, path: Path) -> Path:
+        """A path that a person wrote, from the workspace's folder."""
+        try:
+            return self.root / path.expanduser()
+        except RuntimeError as error:  # ~nobody
+            raise ValueError(f"{path}: {error}") from error
+
+    @property
+    def log_path(self) -> Path:
+        """Where the ingest log is."""
+        assert self.log is not None
+        return self.log
+
+    @property
+    def url(self) -> str:
+        """Where a command finds the running service."""
+        host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    @property
+    def opens_datasets(self) -> bool:
+        """Whether an unknown dataset starts to learn."""
+        return is_loopback(self.host) if self.open_datasets is None else self.open_datasets
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags beat the environment, which beats the file."""
+        del dotenv_settings, file_secret_settings
+        toml = TomlConfigSettingsSource(settings_cls, workspace() / FILE)
+        return init_settings, env_settings, toml
+
+
+def workspace() -> Path:
+    """The folder of the nearest `assay.toml`, from here upwards; here when there is none. `ASSAY_WORKSPACE` names it."""
+    named = os.environ.get("ASSAY_WORKSPACE")
+    if named:
+        return Path(named)
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / FILE).is_file()), here)
+
+
+def load(**flags: Any) -> Settings:
+    """The settings that are in force; `flags` are those that were given (None: not given).
+
+    Raises:
+        UsageError: one of them is not what it should be; the message names it.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return Settings(root=workspace(), **given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        if not first["loc"]:
+            raise UsageError(f"settings ({workspace() / FILE}, ASSAY_… or flags): {first['msg']}") from error
+        name = str(first["loc"][0])
+        where = "flag" if name in given else f"{workspace() / FILE} or ASSAY_{name.upper()}"
+        reason = "is no setting; take it out" if first["type"] == "extra_forbidden" else first["msg"]
+        raise UsageError(f"setting {name} ({where}): {reason}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{workspace() / FILE}: {error}") from error
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is this machine's own."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,326 @@
+"""What a person does with a workspace: learn, activate, render. The service need not run; where it does, it is asked."""
+
+from __future__ import annotations
+
+import difflib
+import http.client
+import json
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+
+from assay.contract.document import Contract
+from assay.contract.versions import Active, Mode, Versions, is_dataset_name
+from assay.errors import EditedByHand, ServiceError, StoreFailed, StoreLocked, UnknownDataset
+from assay.files import write_atomic
+from assay.generated import is_edited, sealed
+from assay.settings import Settings
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from assay.profile.document import Profile
+
+__all__ = ["Rendered", "Workspace"]
+
+_ASK_S: Final = 10.0
+_FLUSH_S: Final = 600.0  # the service itself gives up soon when nothing moves
+
+#: The paths that `render` wrote, relative to the workspace, and whether promtool has looked at the rules.
+Rendered: TypeAlias = tuple[list[Path], bool]
+
+_T = TypeVar("_T")
+
+#: The service is on this machine or named in the settings: no proxy stands between.
+_open: Final = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
+
+
+class Workspace:
+    """A folder with an `assay.toml`, contracts, and a store somewhere."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.versions = Versions(settings.contracts)
+
+    # ---- the service, and the store behind it
+
+    def ask(self, method: str, path: str, timeout_s: float = _ASK_S) -> Mapping[str, Any] | None:
+        """Ask the running service; None when none runs.
+
+        Raises:
+            ServiceError: it runs, and cannot do it.
+        """
+        data = b"" if method == "POST" else None
+        # The scheme is http: the address comes from settings.
+        request = urllib.request.Request(self.settings.url + path, method=method, data=data)  # noqa: S310
+        try:
+            with _open(request, timeout=timeout_s) as answer:
+                document = json.load(answer)
+                return document if isinstance(document, dict) else None
+        except urllib.error.HTTPError as error:
+            with error:
+                text = error.read().decode("utf-8", "replace")
+            try:
+                problem = json.loads(text)
+                reason = str(problem.get("detail") or problem["reason"])
+            except (ValueError, AttributeError, KeyError):
+                reason = text[:200]
+            raise ServiceError(f"the service at {self.settings.url} answered {error.code}: {reason}") from error
+        except TimeoutError as error:
+            raise ServiceError(f"the service at {self.settings.url} gave no answer within {timeout_s:g} s") from error
+        except (urllib.error.URLError, ConnectionError, ValueError, http.client.HTTPException):
+            return None
+
+    def flush(self) -> None:
+        """Bring everything acknowledged into its table: by the running service, else here.
+
+        Raises:
+            ServiceError: something is in the way; nothing is lost.
+        """
+        if self.ask("POST", "/flush", _FLUSH_S) is not None or not self.settings.log_path.exists():
+            return
+        from assay.ingest.apply import Applier
+        from assay.ingest.enforced import Enforced
+        from assay.ingest.log import Log
+        from assay.ingest.log_reader import Reader
+        from assay.store.embedded import DuckDBStore
+
+        enforced = Enforced(self.versions)
+        enforced.adopt(enforced.refresh())
+        with Log(self.settings.log_path, keys_max_bytes=self.settings.keys_max_bytes) as log:
+            reader = Reader(self.settings.log_path)
+            store = DuckDBStore(self.settings.store, memory_limit=self.settings.memory_limit)
+            applier = Applier(store, reader, keep_unknown=self.settings.extra != "ignore")
+            try:
+                while True:
+                    applied = _patiently(lambda: applier.round(enforced.get))
+                    log.free(applied.through)
+                    if not applied.more and applied.through >= log.last_seq():
+                        break
+                while not log.is_clean:
+                    log.sweep()
+            finally:
+                reader.close()
+
+    @contextmanager
+    def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A read-only connection to the store, tried again while the service writes.
+
+        Raises:
+            UnknownDataset: there is no store yet.
+            StoreLocked, StoreFailed: it cannot be opened.
+        """
+        from assay.store.embedded import connect
+
+        if not self.settings.store.exists():
+            raise UnknownDataset(
+                "", f"there is no store at {self.settings.store} yet: start the service and send events"
+            )
+        import duckdb
+
+        con = connect(self.settings.store)
+        try:
+            yield con
+        except duckdb.Error as error:
+            raise StoreFailed(str(self.settings.store), str(error).splitlines()[0]) from error
+        finally:
+            con.close()
+
+    def quarantine(self, dataset: str, *, limit: int, group: bool) -> dict[str, Any]:
+        """Refused events of a dataset, the newest first; or by fingerprint.
+
+        Raises:
+            UnknownDataset: there is no store yet, or that is no name of a dataset.
+            ServiceError: the store cannot be read.
+        """
+        from assay.store.quarantine import groups, rejects
+
+        _check_name(dataset)
+        self.flush()
+        with self.connection() as con:
+            return groups(con, dataset, limit=limit) if group else rejects(con, dataset, limit=limit)
+
+    # ---- profile, learn, activate
+
+    def profile(self, dataset: str) -> Profile:
+        """Measure what is stored of a dataset: its table, or what waits in `_learning`.
+
+        Raises:
+            UnknownDataset: nothing of that name is stored.
+        """
+        from assay.profile.summarize import summarize, summarize_events
+
+        _check_name(dataset)
+        self.flush()
+        with self.connection() as con:
+            tables = {
+                row[0] for row in con.execute("SELECT table_name FROM duckdb_tables() WHERE NOT internal").fetchall()
+            }
+            if dataset in tables and _has_rows(con, f'"{dataset}"'):
+                return summarize(con, f'"{dataset}"', dataset=dataset)
+            if "_learning" in tables:
+                waiting = f"(SELECT body, received_at FROM _learning WHERE dataset = '{dataset}')"
+                if _has_rows(con, waiting):
+                    return summarize_events(con, waiting, dataset=dataset)
+        raise UnknownDataset(dataset, f"nothing of it is stored in {self.settings.store}")
+
+    def learn(self, dataset: str, *, budget: float | None = None) -> Contract:
+        """Profile a dataset and write the next version of its contract, with its evidence. It is not active yet.
+
+        Raises:
+            UnknownDataset, NotEnoughData: there is nothing, or too little, to learn from.
+        """
+        from assay.profile.learn import learn
+
+        profile = self.profile(dataset)
+        contract = learn(
+            profile,
+            dataset=dataset,
+            budget=self.settings.budget if budget is None else budget,
+            extra="forbid" if self.settings.extra == "forbid" else "allow",
+        )
+        return self.versions.add(contract, profile.to_json().encode())
+
+    def activate(self, dataset: str, number: int, *, mode: Mode = "enforce", force: bool = False) -> Rendered:
+        """Make a version the enforced one, and render what follows from it. A running service takes it up in 2 s.
+
+        Fields that were observed or enforced apart from the rest stay so, where the version has them.
+
+        Raises:
+            UsageError, NotASchema: there is no such version, or it is no contract. Nothing is changed then.
+            EditedByHand, ContractError: as `render`; nothing is changed then either.
+        """
+        _check_name(dataset)
+        contract = self.versions.load(dataset, number)
+        former = self.versions.active(dataset)
+        labels = {label for label, _ in contract.root.walk()}
+        fields = {} if former is None else {label: own for label, own in former.fields.items() if label in labels}
+        others = [each for each, _ in self.versions.active_contracts() if each.dataset != dataset]
+        files, checked = self._files([*others, contract], force=force)
+        self.versions.activate(dataset, Active(number, mode, fields))
+        return self._write(files), checked
+
+    # ---- render
+
+    def render(self, *, force: bool = False, thoroughly: bool = False) -> Rendered:
+        """Write `app/contracts.py`, the alerting rules and their tests from the active contracts. All or nothing.
+
+        promtool reads the rules first, where it is installed; `thoroughly`, it runs their tests too.
+
+        Raises:
+            EditedByHand: a person has edited `app/contracts.py`, and `force` is not given.
+            ContractError: promtool refuses the rules; nothing is written.
+        """
+        contracts = [contract for contract, _ in self.versions.active_contracts()]
+        files, checked = self._files(contracts, force=force, thoroughly=thoroughly)
+        return self._write(files), checked
+
+    def _files(
+        self, contracts: Sequence[Contract], *, force: bool, thoroughly: bool = False
+    ) -> tuple[dict[Path, bytes], bool]:
+        """What follows from contracts, by path; and whether promtool has looked at the rules."""
+        from assay.contract.source import source
+        from assay.monitor.promtool import find_promtool
+        from assay.monitor.rule_tests import render_rule_tests
+        from assay.monitor.rules import render_rules
+
+        if not force:
+            self.refuse_edited()
+        ordered = sorted(contracts, key=lambda contract: contract.dataset)
+        settings = self._rule_settings()
+        rules, tests = render_rules(ordered, settings), render_rule_tests(ordered, settings)
+        promtool = find_promtool([self.settings.root / ".tools/prometheus/usr/bin"])
+        if promtool is not None:
+            _check(rules, tests, promtool, thoroughly=thoroughly)
+        folder = self.settings.root / "promconfig"
+        files = {
+            self._models: sealed(source(ordered)),
+            folder / "data_quality_rules.test.yml": tests,
+            folder / "data_quality_rules.yml": rules,
+        }
+        return files, promtool is not None
+
+    def _write(self, files: Mapping[Path, bytes]) -> list[Path]:
+        """Write what has changed; which those are."""
+        changed = [path for path, data in files.items() if not path.exists() or path.read_bytes() != data]
+        for path in changed:
+            write_atomic(path, files[path])
+        return [path.relative_to(self.settings.root) for path in changed]
+
+    @property
+    def _models(self) -> Path:
+        return self.settings.root / "app" / "contracts.py"
+
+    def edited(self) -> bool:
+        """Whether a person has edited `app/contracts.py`."""
+        return self._models.exists() and is_edited(self._models.read_bytes())
+
+    def refuse_edited(self) -> None:
+        """Raise EditedByHand, with what was changed, where a person has edited `app/contracts.py`."""
+        if not self.edited():
+            return
+        from assay.contract.source import source
+
+        fresh = sealed(source([contract for contract, _ in self.versions.active_contracts()]))
+        diff = difflib.unified_diff(
+            fresh.decode().splitlines(keepends=True),
+            self._models.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True),
+            "generated",
+            str(self._models),
+        )
+        raise EditedByHand(self._models, "".join(diff), "--force overwrites it")
+
+    def _rule_settings(self) -> Any:
+        from assay.monitor.rules import RuleSettings, read_intervals
+
+        scrape_s, evaluation_s = 5.0, 5.0
+        config = self.settings.root / "promconfig" / "prometheus.yml"
+        if config.exists():
+            scrape_s, evaluation_s = read_intervals(config.read_bytes())
+        return RuleSettings(
+            scrape_interval_s=scrape_s,
+            evaluation_interval_s=evaluation_s,
+            alert_hold=self.settings.alert_hold,
+            alert_windows=self.settings.alert_windows,
+            base_url=self.settings.url,
+        )
+
+
+def _check(rules: bytes, tests: bytes, promtool: Path, *, thoroughly: bool) -> None:
+    """Have promtool look at rules, and run their tests, before they are put in place."""
+    from assay.monitor.promtool import check_rules, test_rules
+
+    with tempfile.TemporaryDirectory() as folder:
+        rules_path = Path(folder) / "data_quality_rules.yml"
+        tests_path = Path(folder) / "data_quality_rules.test.yml"
+        rules_path.write_bytes(rules)
+        tests_path.write_bytes(tests)
+        check_rules(rules_path, promtool)
+        if thoroughly:
+            test_rules(tests_path, promtool)
+
+
+def _check_name(dataset: str) -> None:
+    if not is_dataset_name(dataset):
+        raise UnknownDataset(dataset, "a name is a-z, then a-z, 0-9 and _, at most 63")
+
+
+def _has_rows(con: duckdb.DuckDBPyConnection, relation: str) -> bool:
+    return con.execute(f"SELECT 1 FROM {relation} LIMIT 1").fetchall() != []
+
+
+def _patiently(attempt: Callable[[], _T]) -> _T:
+    """Try again for a while when another program holds the store."""
+    deadline = time.monotonic() + _ASK_S
+    while True:
+        try:
+            return attempt()
+        except StoreLocked:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)

@@ -1,0 +1,105 @@
+"""Settings from a file, the environment and flags: the later one wins, and what is wrong is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from assay.errors import UsageError
+from assay.settings import load
+
+
+@pytest.fixture(autouse=True)
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ASSAY_WORKSPACE", str(tmp_path))
+    return tmp_path
+
+
+def test_flags_beat_the_environment_which_beats_the_file(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (workspace / "assay.toml").write_text("port = 1111\nextra = 'ignore'\nhost = 'a'\n")
+    monkeypatch.setenv("ASSAY_PORT", "2222")
+    monkeypatch.setenv("ASSAY_HOST", "b")
+    settings = load(host="c")
+    assert (settings.extra, settings.port, settings.host) == ("ignore", 2222, "c")
+
+
+@pytest.mark.parametrize(
+    ("text", "windows"),
+    [("1m", ("1m",)), ("1m,5m", ("1m", "5m")), ("1m, 5m", ("1m", "5m"))],
+    ids=["one", "two", "with a space"],
+)
+def test_a_list_in_the_environment_is_written_with_commas(
+    text: str, windows: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_ALERT_WINDOWS", text)
+    monkeypatch.setenv("ASSAY_ALLOWED_HOSTS", "a.example")
+    assert load().alert_windows == windows
+    assert load().allowed_hosts == ("a.example",)
+
+
+def test_a_list_in_the_file_is_one(workspace: Path) -> None:
+    (workspace / "assay.toml").write_text('alert_windows = ["1m", "5m"]\n')
+    assert load().alert_windows == ("1m", "5m")
+
+
+def test_a_wrong_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_ALERT_WINDOWS", "1m,soon")
+    with pytest.raises(UsageError, match=r"alert_windows.*ASSAY_ALERT_WINDOWS\)"):
+        load()
+
+
+@pytest.mark.parametrize(
+    "text", ["stroe = 'x'", "store = ", "port = 'x'", "port = 0", "extra = 'maybe'", "[store]\nx = 1"]
+)
+def test_what_is_wrong_in_the_file_is_said(workspace: Path, text: str) -> None:
+    (workspace / "assay.toml").write_text(text)
+    with pytest.raises(UsageError, match=r"assay\.toml"):
+        load()
+
+
+def test_a_file_that_is_not_utf_8_is_said(workspace: Path) -> None:
+    (workspace / "assay.toml").write_bytes(b"store = '\xff'")
+    with pytest.raises(UsageError, match=r"assay\.toml"):
+        load()
+
+
+def test_paths_are_the_workspaces(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(workspace / "home"))
+    (workspace / "assay.toml").write_text("store = 'data/s.duckdb'")
+    assert load().store == workspace / "data" / "s.duckdb"
+    assert load().log_path == workspace / "data" / "s.duckdb.log"
+    assert load(log="other.log").log_path == workspace / "other.log"
+    assert load(store="/elsewhere/s.duckdb").store == Path("/elsewhere/s.duckdb")
+    assert load(store="~/s.duckdb").store == workspace / "home" / "s.duckdb"
+    with pytest.raises(UsageError, match="no_such_person"):
+        load(store="~no_such_person/s.duckdb")
+
+
+def test_a_workspace_is_found_from_a_folder_below(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ASSAY_WORKSPACE")
+    (workspace / "assay.toml").write_text("store = 'up.duckdb'")
+    below = workspace / "a" / "b"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    assert load().store == workspace / "up.duckdb"
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback", "url"),
+    [
+        ("127.0.0.1", True, "http://127.0.0.1:8080"),
+        ("127.8.0.1", True, "http://127.8.0.1:8080"),
+        ("localhost", True, "http://localhost:8080"),
+        ("::1", True, "http://[::1]:8080"),
+        ("0.0.0.0", False, "http://127.0.0.1:8080"),
+        ("::", False, "http://127.0.0.1:8080"),
+        ("192.0.2.1", False, "http://192.0.2.1:8080"),
+        ("box.example", False, "http://box.example:8080"),
+        ("", False, "http://:8080"),
+    ],
+)
+def test_an_unknown_dataset_is_opened_on_loopback_alone(host: str, url: str, *, loopback: bool) -> None:
+    settings = load(host=host)
+    assert (settings.opens_datasets, settings.url) == (loopback, url)
+    assert load(host=host, open_datasets=not loopback).opens_datasets is not loopback
