@@ -41,7 +41,7 @@ class Parts:
 
         plan = struct_plan(contract)
         assert plan is not None
-        self.decode: Callable[[bytes], list[Any]] = msgspec.json.Decoder(plan.strict).decode_lines
+        self.decode: Callable[[bytes], list[Any]] = msgspec.json.Decoder(plan.struct).decode_lines
         fields = contract.root.properties
         self._schema = pa.schema(
             [(each.name, pa.int64() if "integer" in each.types else pa.float64()) for each in fields]

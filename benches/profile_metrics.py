@@ -129,8 +129,8 @@ def _apart(result: Result, contract: Contract, raws: list[bytes]) -> None:
     assert contract.version is not None
     judge = Judge(contract, Active(contract.version))
     assert judge.fast is not None
-    structs = judge.fast.lines(raws)
-    assert structs is not None
+    structs = judge.fast.sift(raws).structs
+    assert len(structs) == len(raws)
     metrics = Metrics()
     metrics.watch(contract, "enforce", judge.kinds())
     for size in _GROUPS:

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel, ValidationError
 
 from assay.contract.document import Contract, Field
-from assay.contract.models import UNEXPECTED_TYPES, live_model, metric_label, source, violation_types, violations
+from assay.contract.models import UNEXPECTED_TYPES, Reasons, live_model, source, violation_types
 from assay.contract.violation import Violation
 from tests.strategies import BEYOND, contracts, events
 
@@ -25,7 +25,7 @@ def judge(contract: Contract, event: object) -> tuple[Violation, ...]:
     try:
         live_model(contract).model_validate(event)
     except ValidationError as error:
-        return violations(error, contract)
+        return Reasons(contract).of(error)
     return ()
 
 
@@ -181,7 +181,7 @@ def test_metric_labels_come_from_the_contract(loc: tuple[str | int, ...], label:
         a={"type": "object", "properties": {"b": {}}},
         items={"type": "array", "items": {"type": "object", "properties": {"price": {}}}},
     )
-    assert metric_label(of, Violation(loc, "missing", "")) == label
+    assert Reasons(of).label(loc) == label
 
 
 def test_types_that_a_field_can_yield() -> None:
@@ -199,7 +199,7 @@ def test_every_violation_is_one_that_was_foretold(data: st.DataObject) -> None:
         foretold.setdefault(label, set()).update(violation_types(field))
     for event in data.draw(st.lists(events(of), max_size=5)):
         for violation in judge(of, event):
-            label = metric_label(of, violation)
+            label = Reasons(of).label(violation.loc)
             # An unknown name beside a described one of the same label is counted with it.
             assert violation.type in foretold[label] | (set(UNEXPECTED_TYPES) if label == "" else set()), (
                 of.schema,

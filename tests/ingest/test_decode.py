@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.errors import BadBody
-from assay.ingest.decode import MAX_DEPTH, Beyond, decode_array, decode_event, decode_lines, is_array
+from assay.ingest.decode import MAX_DEPTH, Beyond, decode_array, decode_event, decode_line, is_array, is_plain
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -90,11 +90,29 @@ def test_nesting_up_to_the_bound_is_taken() -> None:
     decode_event(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH)
 
 
-def test_a_broken_line_breaks_no_other() -> None:
-    events = decode_lines(b'{"a":1}\r\n\n  \n{"a":\n{"a":"\xff"}\n{"a":2}'.split(b"\n"))
-    assert [event.value for event in events if event.error is None] == [{"a": 1}, {"a": 2}]
-    broken = [event for event in events if event.error is not None]
-    assert [(event.raw, event.error.line) for event in broken if event.error] == [(b'{"a":', 4), (b'{"a":"\xff"}', 5)]
+@pytest.mark.parametrize("line", [b"", b" ", b"\r", b" \t\r"])
+def test_an_empty_line_is_no_event(line: bytes) -> None:
+    assert decode_line(line) is None
+
+
+def test_a_line_is_its_event_without_the_space_around_it() -> None:
+    event = decode_line(b' {"a":1}\r')
+    assert event is not None
+    assert (event.raw, event.value) == (b'{"a":1}', {"a": 1})
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"[" * MAX_DEPTH, True),
+        (b"{" * MAX_DEPTH + b"[", False),
+        (b'{"a":' + b"1" * 400 + b"}", False),
+        (b'{"a":"' + b"1 " * 400 + b'"}', True),
+    ],
+    ids=["deep", "deeper", "a long number", "long text"],
+)
+def test_is_plain(body: bytes, *, expected: bool) -> None:
+    assert is_plain(body) is expected
 
 
 @pytest.mark.parametrize(("body", "expected"), [(b" \n[1]", True), (b"{}", False), (b"", False), (b' "["', False)])

@@ -47,8 +47,9 @@ def check(contract: Contract, path: FastPath, body: bytes) -> bool:
     """Whether the fast path accepts; when it does, Pydantic must, and the row must be the same."""
     struct = path.event(body)
     table = None if struct is None else path.table([struct])
-    listed = path.lines([body])
-    assert (path.array(b"[" + body + b"]") is None) == (listed is None)
+    sifted = path.sift([body])
+    assert (len(sifted.structs), list(sifted.rest)) == ((0, [0]) if struct is None else (1, []))
+    assert (path.array(b"[" + body + b"]") is None) == (struct is None)
     if struct is None or table is None:
         return False
     event = decode_event(body).value
@@ -137,16 +138,95 @@ def test_an_optional_field_may_be_missing_but_not_null() -> None:
 def test_a_number_that_lost_digits_is_not_judged_by_what_is_left(rule: dict[str, Any]) -> None:
     path = path_of(x=NUMBER | rule)
     assert path.event(b'{"x": 9007199254740993}') is None
-    structs = path.lines([b'{"x": 9007199254740993}'])
-    assert structs is not None
-    assert path.columns_of(structs) is None
+    assert list(path.sift([b'{"x": 9007199254740993}']).rest) == [0]
+    assert path.array(b'[{"x": 9007199254740993}]') is None
 
 
 def test_year_0_is_left_to_a_closer_look() -> None:
     path = path_of(x=STRING | {"format": "date-time"})
-    structs = path.lines([b'{"x": "0000-01-01T00:00:00Z"}'])
-    assert structs is not None
-    assert path.table(structs) is None
+    sifted = path.sift([b'{"x": "0000-01-01T00:00:00Z"}'])
+    assert len(sifted.structs) == 1
+    assert path.table(sifted.structs) is None
+
+
+def test_events_are_sifted_one_by_one() -> None:
+    path = path_of(x=INTEGER, s=STRING | {"format": "date"})
+    good, bad, ask = b'{"x":1,"s":"2026-01-01"}', b'{"x":"1","s":"2026-01-01"}', b'{"x":1,"s":"2026-13-01"}'
+    sifted = path.sift([good, bad, good, ask, good])
+    assert list(sifted.places) == [0, 2, 4]
+    assert list(sifted.rest) == [1, 3]
+    assert path.table(sifted.structs) is not None
+
+
+def test_bad_events_in_a_row_do_not_hide_the_good_ones_after_them_for_long() -> None:
+    path = path_of(x=INTEGER)
+    raws = [b'{"x":"1"}'] * 100 + [b'{"x":1}'] * 900
+    sifted = path.sift(raws)
+    assert sorted([*sifted.places, *sifted.rest]) == list(range(1000))
+    assert set(range(100)) <= set(sifted.rest)
+    assert len(sifted.places) > 890
+
+
+def test_names_that_the_contract_does_not_know_are_learned() -> None:
+    path = path_of(x=INTEGER)
+    raws = [b'{"x":1,"a":[1,{"b":2}]}', b'{"x":2}', b'{"x":3,"c":null,"a":1}', b'{"x":"4","d":1}']
+    extended, sifted = path.sift_unknown(raws)
+    assert list(sifted.rest) == [3]
+    table, count = path.table_with_extra(sifted.structs, extended, keep_unknown=True)
+    assert table is not None
+    assert count == 3
+    extras = [None if text is None else json.loads(text) for text in table["_extra"].to_pylist()]
+    assert extras == [{"a": [1, {"b": 2}]}, None, {"c": None, "a": 1}]
+    table, count = path.table_with_extra(sifted.structs, extended, keep_unknown=False)
+    assert table is not None
+    assert "_extra" not in table
+    assert count == 3
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"x":1,"a":1e400}',
+        b'{"x":1,"a":' + b"9" * 400 + b"}",
+        b'{"x":1,"a":' + b"[" * 65 + b"]" * 65 + b"}",
+        b'{"x":1,"a":"\xff"}',
+        b'{"x":1,"a":"\\ud800"}',
+        b'{"x":1,"a\\"":1}',
+        b"[1]",
+        b"",
+    ],
+    ids=[
+        "beyond a double",
+        "many digits",
+        "too deep",
+        "no UTF-8",
+        "a lone surrogate",
+        "an odd name",
+        "a list",
+        "empty",
+    ],
+)
+def test_unknown_fields_that_need_a_closer_look(body: bytes) -> None:
+    _, sifted = path_of(x=INTEGER).sift_unknown([body])
+    assert list(sifted.rest) == [0]
+
+
+def test_a_sender_of_ever_new_names_is_left_to_the_ordinary_way() -> None:
+    path = path_of(x=INTEGER)
+    raws = [f'{{"x":1,"n{i}":1}}'.encode() for i in range(200)]
+    extended, _ = path.sift_unknown(raws)
+    assert len(extended.names) == 64
+    _, sifted = path.sift_unknown(raws[:64])
+    assert len(sifted.structs) == 64
+
+
+def test_a_contract_that_allows_no_others_takes_none() -> None:
+    closed = {"type": "object", "properties": {"x": INTEGER}, "additionalProperties": False}
+    path = fast_path(Contract.parse(closed, dataset="d"))
+    assert path is not None
+    assert path.unknown is None
+    with pytest.raises(ValueError, match="no unknown field"):
+        path.sift_unknown([b'{"x":1,"a":1}'])
 
 
 def test_of_repeated_names_the_last_counts() -> None:

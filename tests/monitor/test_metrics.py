@@ -74,7 +74,7 @@ def test_the_models_say_which_violations_there_are() -> None:
 
 
 def test_counts(metrics: Metrics) -> None:
-    violations = [("price", "missing"), ("price", "surprise"), ("who?", "missing"), ("who?", "what?")]
+    violations = {("price", "missing"): 1, ("price", "surprise"): 1, ("who?", "missing"): 1, ("who?", "what?"): 1}
     metrics.count(
         dataset="shop", source="key", accepted=5, flagged=2, rejected=3, violations=violations, unexpected=4, now=7.5
     )
@@ -104,7 +104,7 @@ def test_counts(metrics: Metrics) -> None:
 def test_nothing_sent_makes_a_series(metrics: Metrics) -> None:
     metrics.count(dataset="shop", source="unknown", accepted=1, now=1)
     before = set(series(metrics))
-    metrics.count(dataset="shop", source="unknown", rejected=2, violations=[("x", "y"), ("price", "z")], now=1)
+    metrics.count(dataset="shop", source="unknown", rejected=2, violations={("x", "y"): 1, ("price", "z"): 1}, now=1)
     metrics.count_values(learned(), [{"city": "nowhere", "price": [], "new": 1}])
     assert set(series(metrics)) == before
 
@@ -127,7 +127,7 @@ def test_a_dataset_without_a_contract_is_learning(metrics: Metrics) -> None:
 
 
 def test_a_new_version_replaces_the_series(metrics: Metrics) -> None:
-    metrics.count(dataset="shop", source="unknown", accepted=1, violations=[("price", "missing")], now=1)
+    metrics.count(dataset="shop", source="unknown", accepted=1, violations={("price", "missing"): 1}, now=1)
     fields = {
         "city": {"type": "string", "x-assay": {"bins": categories(rome=0.5, kyiv=0.5)}},
         "price": {"type": "number"},

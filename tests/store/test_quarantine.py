@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from assay.store.embedded import DuckDBStore
-from assay.store.protocol import Reject
+from assay.store.protocol import Reject, reject_rows
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
@@ -24,7 +24,7 @@ def store(tmp_path: Path) -> DuckDBStore:
 
 def put(store: DuckDBStore, *rejects: Reject) -> None:
     with store.write() as transaction:
-        transaction.quarantine(rejects)
+        transaction.quarantine(reject_rows(rejects))
 
 
 def test_a_store_without_any(store: DuckDBStore) -> None:

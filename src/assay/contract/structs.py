@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -27,9 +28,13 @@ EXACT: Final = 2**53
 
 @dataclass(frozen=True, slots=True)
 class Residual:
-    """A field that Pydantic must still look at: `accepts` says of one of its values (not None) that it surely passes."""
+    """A field that Pydantic must still look at: `accepts` says of one of its values (not None) that it surely passes.
+
+    `value_of` takes the value out of a struct.
+    """
 
     index: int
+    value_of: Callable[[Any], Any]
     accepts: Callable[[Any], bool]
 
 
@@ -37,12 +42,11 @@ class Residual:
 class StructPlan:
     """Structs with one attribute a field, in the contract's order; a field that is missing or null is None.
 
-    `strict` has no room for a field that the contract does not name, `lenient` skips those. Both decline with an exception.
+    The struct has no room for a field that the contract does not name. It declines with an exception.
     """
 
     fields: tuple[Field, ...]
-    strict: type[msgspec.Struct]
-    lenient: type[msgspec.Struct]
+    struct: type[msgspec.Struct]
     residuals: tuple[Residual, ...]
 
 
@@ -57,22 +61,19 @@ def struct_plan(contract: Contract) -> StructPlan | None:
         assert kind is not None
         annotation, exact = _annotation(field, kind)
         if not exact:
-            residuals.append(Residual(index, _accepts(field)))
+            residuals.append(Residual(index, attrgetter(f"f{index}"), _accepts(field)))
         if field.nullable:
             annotation = annotation | None
         members.append((f"f{index}", annotation) if field.required else (f"f{index}", annotation, None))
     names = {f"f{index}": field.name for index, field in enumerate(contract.fields)}
     try:
-        strict, lenient = (
-            msgspec.defstruct(
-                "Event", members, rename=names, forbid_unknown_fields=forbid, gc=False, kw_only=True, module=__name__
-            )
-            for forbid in (True, False)
+        struct = msgspec.defstruct(
+            "Event", members, rename=names, forbid_unknown_fields=True, gc=False, kw_only=True, module=__name__
         )
-        msgspec.json.Decoder(strict)
+        msgspec.json.Decoder(struct)
     except (TypeError, ValueError):  # a name that it cannot have
         return None
-    return StructPlan(contract.fields, strict, lenient, tuple(residuals))
+    return StructPlan(contract.fields, struct, tuple(residuals))
 
 
 def _kind(field: Field) -> str | None:

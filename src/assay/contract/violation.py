@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias
+
+import msgspec
 
 __all__ = ["Loc", "Violation", "field_label", "fingerprint"]
 
 Loc: TypeAlias = tuple[str | int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
+class Violation(msgspec.Struct, frozen=True):
     """One reason. `type` is Pydantic's error type; `loc` the path to the value; `input` the value, where it is small."""
 
     loc: Loc
@@ -37,5 +38,10 @@ def field_label(loc: Loc) -> str:
 
 def fingerprint(dataset: str, contract: int | None, violations: Iterable[Violation]) -> str:
     """Sixteen hexadecimal digits that rejects of the same kind share: same dataset, contract and set of (field, type)."""
-    kinds = sorted({(field_label(violation.loc), violation.type) for violation in violations})
-    return hashlib.sha256(json.dumps([dataset, contract, kinds]).encode()).hexdigest()[:16]
+    kinds = frozenset((field_label(violation.loc), violation.type) for violation in violations)
+    return _fingerprint(dataset, contract, kinds)
+
+
+@lru_cache(4096)  # a flood of rejects is a flood of the same few kinds
+def _fingerprint(dataset: str, contract: int | None, kinds: frozenset[tuple[str, str]]) -> str:
+    return hashlib.sha256(json.dumps([dataset, contract, sorted(kinds)]).encode()).hexdigest()[:16]

@@ -15,16 +15,19 @@ from dataclasses import dataclass
 from dataclasses import field as attribute
 from datetime import UTC, datetime
 from itertools import pairwise, takewhile
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from assay.contract.violation import Violation
 from assay.errors import StoreFailed, StoreLocked
 from assay.ingest.log_reader import Reader
 from assay.ingest.payload import unpack_request
-from assay.ingest.record import Kind, Opening, Stored
+from assay.ingest.record import REJECTS, Kind, Opening, Stored
 from assay.ingest.validate import Judge
 from assay.ingest.work import Event, Table, Unpacker, Work, judge_learned
-from assay.store.protocol import Refused, Reject, Store, Transaction
+from assay.store.protocol import Refused, Reject, Store, Transaction, reject_bytes
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["Applied", "Applier", "Gap", "JudgeFor", "Retention"]
 
@@ -145,7 +148,7 @@ class Applier:
             records = plain
         if records:
             if any(
-                record.contract is None and record.kind != Kind.REJECTS and judge_for(record.dataset)
+                record.contract is None and record.kind not in REJECTS and judge_for(record.dataset)
                 for record in records
             ):
                 self._may_wait = True
@@ -259,12 +262,12 @@ class Applier:
         assert self._through is not None
         holes = _holes(self._through, records)
         through = records[-1].seq if records[-1].ends else records[-1].seq - 1
-        tables = self._unpack.tables(work)
+        tables, rejects = self._unpack.tables(work), work.reject_table()
         marks = dict(self._marks)
         try:
             with self._store.write() as transaction:
                 self._check_store(transaction)
-                self._bring(transaction, work, tables)
+                self._bring(transaction, work, tables, rejects)
                 self._note_gaps(transaction, holes, applied)
                 self._set_marks(transaction, through)
                 self._mark_piece(transaction, records[-1])
@@ -276,22 +279,24 @@ class Applier:
             raise
         self._through = through
         applied.events += sum(table.num_rows for _, table in tables)
-        applied.quarantined += len(work.rejects)
-        self._add_quarantined(work.rejects)
+        self._count_quarantined(rejects, applied)
 
-    def _add_quarantined(self, rejects: Sequence[Reject]) -> None:
+    def _count_quarantined(self, rejects: pa.Table | None, applied: Applied) -> None:
+        if rejects is None:
+            return
+        applied.quarantined += rejects.num_rows
         if self._quarantine_bytes is not None:
-            self._quarantine_bytes += sum(len(each.body) + len(each.violations.encode()) for each in rejects)
+            self._quarantine_bytes += reject_bytes(rejects)
 
     def _check_store(self, transaction: Transaction) -> None:
         if transaction.marks() != self._marks:
             raise _Swapped
 
-    def _bring(self, transaction: Transaction, work: Work, tables: Sequence[Table]) -> None:
+    def _bring(self, transaction: Transaction, work: Work, tables: Sequence[Table], rejects: pa.Table | None) -> None:
         for contract, table in tables:
             transaction.insert(contract, table)
-        if work.rejects:
-            transaction.quarantine(work.rejects)
+        if rejects is not None:
+            transaction.quarantine(rejects)
             self._in_quarantine = transaction.quarantined()
         for each in work.learning:
             transaction.learn(each.dataset, each.received_at, each.source, each.bodies, each.envelopes)
@@ -360,15 +365,15 @@ class Applier:
                     refused = [(event, reasons[event.body()]) for event in work.events if event.body() in reasons]
                     work.events = [event for event in work.events if event.body() not in reasons]
                     work.rejects += _not_storable(refused, applied)
-                    self._bring(transaction, work, self._unpack.tables(work))
+                    rejects = work.reject_table()
+                    self._bring(transaction, work, self._unpack.tables(work), rejects)
                     transaction.forget(dataset, learned[-1].row)
             except Refused:
                 _, sieved = self._sieve(work.events)
                 reasons.update((event.body(), reason) for event, reason in sieved)
                 continue
             applied.events += len(work.events)
-            applied.quarantined += len(work.rejects)
-            self._add_quarantined(work.rejects)
+            self._count_quarantined(rejects, applied)
             return
 
 

@@ -60,7 +60,7 @@ def sure_rows(path: FastPath, batch: pa.RecordBatch, *, keep_unknown: bool) -> S
             passing = passes if passing is None else pc.and_(passing, passes)
     unexpected = 0
     if given and count:
-        unknown = _Unknown(given, count, allowed=path.allows_unknown)
+        unknown = _Unknown(given, count, allowed=path.unknown is not None)
         if unknown.passing is not None:
             passing = unknown.passing if passing is None else pc.and_(passing, unknown.passing)
         keep = [True] * count if passing is None else passing.to_pylist()

@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Final, NoReturn, Self
 
 import msgspec
@@ -20,13 +19,15 @@ from assay.errors import BadBody
 
 __all__ = [
     "MAX_DEPTH",
+    "SPACE",
     "Beyond",
     "Decoded",
     "decode_array",
     "decode_element",
     "decode_event",
-    "decode_lines",
+    "decode_line",
     "is_array",
+    "is_plain",
     "split_array",
 ]
 
@@ -35,7 +36,8 @@ MAX_DEPTH: Final = 64
 
 _BYTE: Final = re.compile(r" \(byte (\d+)\)$")
 _PREFIX: Final = "JSON is malformed: "
-_SPACE: Final = b" \t\n\r"
+#: JSON's white space.
+SPACE: Final = b" \t\n\r"
 _LONG_DIGITS: Final = re.compile(rb"[0-9]{309}")
 
 _decode_any: Final = msgspec.json.Decoder().decode
@@ -54,8 +56,7 @@ class Beyond(float):
         return value
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(msgspec.Struct, frozen=True):
     """One event of a body: its own bytes, and what they say. `error` is set where they say nothing: a broken line.
 
     A number beyond a double's range stands as a `Beyond` in `value`.
@@ -68,7 +69,7 @@ class Decoded:
 
 def is_array(body: bytes) -> bool:
     """Whether a JSON body is an array."""
-    return body.lstrip(_SPACE)[:1] == b"["
+    return body.lstrip(SPACE)[:1] == b"["
 
 
 def decode_event(body: bytes) -> Decoded:
@@ -90,6 +91,13 @@ def decode_event(body: bytes) -> Decoded:
     if len(body) > 309 and _LONG_DIGITS.search(body):
         return Decoded(body, _decode_wide(body))
     return Decoded(body, value)
+
+
+def is_plain(body: bytes) -> bool:
+    """Whether it surely nests no deeper than it may, and has no number that a double cannot hold and msgspec can."""
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+        return False
+    return len(body) <= 309 or _LONG_DIGITS.search(body) is None
 
 
 def split_array(body: bytes) -> list[bytes]:
@@ -130,21 +138,14 @@ def decode_array(body: bytes) -> list[Decoded]:
     return [decode_element(body, raw) for raw in split_array(body)]
 
 
-def decode_lines(lines: Iterable[bytes], first: int = 1) -> list[Decoded]:
-    """Lines of NDJSON, empty ones apart; `first` is the number of the first one.
+def decode_line(line: bytes) -> Decoded | None:
+    """A line of NDJSON; None where it is empty.
 
-    A broken line is an element with its error, and breaks no other.
+    Raises:
+        BadBody: it is not JSON.
     """
-    found = []
-    for number, line in enumerate(lines, start=first):
-        raw = line.strip(_SPACE)
-        if not raw:
-            continue
-        try:
-            found.append(decode_event(raw))
-        except BadBody as error:
-            found.append(Decoded(raw, error=BadBody(error.reason, line=number)))
-    return found
+    raw = line.strip(SPACE)
+    return decode_event(raw) if raw else None
 
 
 def _decode_wide(body: bytes) -> Any:

@@ -15,15 +15,13 @@ import msgspec
 
 from assay.contract.document import Contract
 from assay.contract.structs import EXACT, Residual, struct_plan
-from assay.errors import BadBody
-from assay.ingest.decode import decode_event
-from assay.ingest.rows import has_beyond, to_json
+from assay.ingest.unknown import Extended, UnknownFields
 from assay.store.columns import Column, columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["PLAIN_MOMENT", "FastPath", "fast_path"]
+__all__ = ["PLAIN_MOMENT", "FastPath", "Sifted", "fast_path"]
 
 #: A date-time that a column holds without a closer look: after year 0, to the microsecond, no leap second.
 PLAIN_MOMENT: Final = (
@@ -34,18 +32,33 @@ _astuple: Final = msgspec.structs.astuple
 _DECLINES: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
+#: After so many events in a row were declined, only one of so many is tried: each costs an exception.
+_PATIENCE: Final = 16
+_TRIED: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Sifted:
+    """Events that surely pass, as structs, with their places; and the places of the others, ascending."""
+
+    structs: list[msgspec.Struct]
+    places: Sequence[int]
+    rest: Sequence[int]
+
+
 @dataclass(frozen=True, slots=True)
 class FastPath:
-    """The decoders of one contract's structs, and the columns that their attributes become."""
+    """The decoders of one contract's structs, and the columns that their attributes become.
+
+    `unknown` takes events with fields that the contract does not name; None where it allows none.
+    """
 
     columns: tuple[Column, ...]
     names: tuple[str, ...]
-    names_set: frozenset[str]
-    allows_unknown: bool
     residuals: tuple[Residual, ...]
     decode: Callable[[bytes], msgspec.Struct]
-    decode_lenient: Callable[[bytes], msgspec.Struct]
     decode_array: Callable[[bytes], list[msgspec.Struct]]
+    unknown: UnknownFields | None
 
     def event(self, body: bytes) -> msgspec.Struct | None:
         """One event as a struct, where the contract surely accepts it and knows all of its fields."""
@@ -54,49 +67,64 @@ class FastPath:
         except _DECLINES:
             return None
         for residual in self.residuals:
-            value = _astuple(event)[residual.index]
+            value = residual.value_of(event)
             if value is not None and not residual.accepts(value):
                 return None
         return event
 
-    def columns_of(self, events: Sequence[msgspec.Struct]) -> dict[str, Sequence[Any]] | None:
-        """Structs as plain columns by field name; None where Pydantic would not accept a value that the structs let pass."""
-        values = list(zip(*map(_astuple, events), strict=True)) or [()] * len(self.columns)
-        if not self._pass(values):
-            return None
-        return dict(zip(self.names, values, strict=True))
+    def sift(self, raws: Sequence[bytes]) -> Sifted:
+        """Part events that the contract surely accepts, and knows all fields of, from the others."""
+        return self._without_refused(_sift(self.decode, raws))
 
-    def _pass(self, values: Sequence[Sequence[Any]]) -> bool:
-        """Whether Pydantic accepts what the structs left to it, each distinct value once."""
-        for residual in self.residuals:
-            distinct = set(values[residual.index])
-            distinct.discard(None)
-            if not all(map(residual.accepts, distinct)):
-                return False
-        return True
+    def sift_unknown(self, raws: Sequence[bytes]) -> tuple[Extended, Sifted]:
+        """The same for events in which unknown fields may stand, with what has room for those.
 
-    def lines(self, lines: Sequence[bytes]) -> list[msgspec.Struct] | None:
-        """Lines as structs, where the contract surely accepts every one of them."""
-        try:
-            return list(map(self.decode, lines))
-        except _DECLINES:
-            return None
+        Raises:
+            ValueError: the contract allows no unknown field.
+        """
+        if self.unknown is None:
+            raise ValueError("no unknown field is allowed")
+        while True:
+            extended = self.unknown.extended
+            found = _sift(self.unknown.decode, raws)
+            if self.unknown.extended is extended:
+                return extended, self._without_refused(found)
+            # Names were learned on the way: all structs of a batch are to be of one kind.
 
     def array(self, body: bytes) -> list[msgspec.Struct] | None:
         """The elements of a JSON array as structs, where the contract surely accepts every one of them."""
         try:
-            return self.decode_array(body)
+            events = self.decode_array(body)
         except _DECLINES:
             return None
+        return None if any(_refused(residual, events) for residual in self.residuals) else events
+
+    def columns_of(self, events: Sequence[msgspec.Struct]) -> dict[str, Sequence[Any]]:
+        """Structs as plain columns by field name."""
+        values = list(zip(*map(_astuple, events), strict=True)) or [()] * len(self.columns)
+        return dict(zip(self.names, values, strict=True))
 
     def table(self, events: Sequence[msgspec.Struct]) -> dict[str, pa.Array] | None:
-        """Structs as Arrow columns by field name; None where a column could not hold a value exactly.
+        """Structs as Arrow columns by field name; None where a column could not hold a value exactly."""
+        return self._arrays(list(zip(*map(_astuple, events), strict=True)))
 
-        None also where Pydantic would not accept a value that the structs let pass.
-        """
+    def table_with_extra(
+        self, events: Sequence[msgspec.Struct], extended: Extended, *, keep_unknown: bool
+    ) -> tuple[dict[str, pa.Array] | None, int]:
+        """The same of structs with room for unknown fields, which then are in `_extra`; and how many those are."""
+        import pyarrow as pa
+
         values = list(zip(*map(_astuple, events), strict=True))
-        if not self._pass(values):
-            return None
+        known = len(self.columns)
+        table = self._arrays(values[:known])
+        if table is None or len(values) == known:
+            return table, 0
+        texts, count = extended.texts(values[known:])
+        if keep_unknown:
+            table["_extra"] = pa.array(texts, pa.string())
+        return table, count
+
+    def _arrays(self, values: Sequence[Sequence[Any]]) -> dict[str, pa.Array] | None:
         arrays = {}
         for column, cells in zip(self.columns, values, strict=True):
             array = _array(column, cells)
@@ -105,34 +133,49 @@ class FastPath:
             arrays[column.name] = array
         return arrays
 
-    def lenient_table(self, lines: Sequence[bytes], *, keep_unknown: bool) -> tuple[dict[str, pa.Array] | None, int]:
-        """The same from lines in which unknown fields may stand, which then are in `_extra`; and how many those are."""
-        import pyarrow as pa
+    def _without_refused(self, found: Sifted) -> Sifted:
+        """Without the events of which Pydantic does not accept what the structs left to it."""
+        for residual in self.residuals:
+            refused = _refused(residual, found.structs)
+            if refused:
+                kept = [
+                    (event, place)
+                    for event, place in zip(found.structs, found.places, strict=True)
+                    if residual.value_of(event) not in refused
+                ]
+                places = [place for _, place in kept]
+                others = set(found.places).difference(places)
+                found = Sifted([event for event, _ in kept], places, sorted([*found.rest, *others]))
+        return found
 
-        if not self.allows_unknown:
-            return None, 0
-        try:
-            structs = list(map(self.decode_lenient, lines))
-            events = list(map(decode_event, lines))  # the structs skip what they do not know, unread
-        except (*_DECLINES, BadBody):
-            return None, 0
-        known = self.names_set
-        unknown = 0
-        extras: list[str | None] = []
-        for event in events:
-            names = event.value.keys() - known
-            if not names:
-                extras.append(None)
+
+def _refused(residual: Residual, events: Sequence[msgspec.Struct]) -> set[Any]:
+    """The values of a field, each looked at once, that Pydantic does not surely accept."""
+    distinct = set(map(residual.value_of, events))
+    distinct.discard(None)
+    return {value for value in distinct if not residual.accepts(value)}
+
+
+def _sift(decode: Callable[[bytes], msgspec.Struct], raws: Sequence[bytes]) -> Sifted:
+    try:
+        return Sifted(list(map(decode, raws)), range(len(raws)), ())
+    except _DECLINES:
+        pass
+    structs: list[msgspec.Struct] = []
+    places: list[int] = []
+    rest: list[int] = []
+    in_vain = 0
+    for place, raw in enumerate(raws):
+        if in_vain < _PATIENCE or place % _TRIED == 0:
+            try:
+                structs.append(decode(raw))
+                places.append(place)
+                in_vain = 0
                 continue
-            unknown += len(names)
-            left = {name: value for name, value in event.value.items() if name in names}
-            if has_beyond(left):
-                return None, 0
-            extras.append(to_json(left))
-        table = self.table(structs)
-        if table is not None and unknown and keep_unknown:
-            table["_extra"] = pa.array(extras, pa.string())
-        return table, unknown
+            except _DECLINES:
+                in_vain += 1
+        rest.append(place)
+    return Sifted(structs, places, rest)
 
 
 def fast_path(contract: Contract) -> FastPath | None:
@@ -141,16 +184,14 @@ def fast_path(contract: Contract) -> FastPath | None:
     made = columns(contract)
     if plan is None or len(made) != len(plan.fields):
         return None
-    names = tuple(column.name for column in made)
+    struct = plan.struct
     return FastPath(
         made,
-        names,
-        frozenset(names),
-        contract.root.additional,
+        tuple(column.name for column in made),
         plan.residuals,
-        msgspec.json.Decoder(plan.strict).decode,
-        msgspec.json.Decoder(plan.lenient).decode,
-        msgspec.json.Decoder(list[plan.strict]).decode,  # type: ignore[name-defined]
+        msgspec.json.Decoder(struct).decode,
+        msgspec.json.Decoder(list[struct]).decode,  # type: ignore[valid-type]
+        UnknownFields(struct) if contract.root.additional else None,
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import time
-import uuid
 from typing import Final
 
 __all__ = ["uuid7"]
@@ -19,7 +18,7 @@ os.register_at_fork(after_in_child=_dice.seed)
 def uuid7() -> str:
     """A UUID version 7 (RFC 9562, section 5.7): milliseconds since 1970, then 74 random bits."""
     milliseconds = time.time_ns() // 1_000_000
-    value = (
-        (milliseconds & (1 << 48) - 1) << 80 | 7 << 76 | _dice.getrandbits(12) << 64 | 2 << 62 | _dice.getrandbits(62)
-    )
-    return str(uuid.UUID(int=value))
+    dice = _dice.getrandbits(74)
+    value = (milliseconds & (1 << 48) - 1) << 80 | 7 << 76 | dice >> 62 << 64 | 2 << 62 | dice & (1 << 62) - 1
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import field as attribute
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from assay.contract.violation import Violation, fingerprint
 from assay.errors import BadBody
 from assay.ingest.arrow import ArrowPart, arrow_parts, learning_violations
-from assay.ingest.decode import Decoded, decode_element, decode_event, decode_lines, is_array, split_array
+from assay.ingest.decode import SPACE, Decoded, decode_element, decode_event, decode_line, is_array, split_array
 from assay.ingest.fastpath import FastPath
 from assay.ingest.identity import uuid7
 from assay.ingest.outcome import Outcome, Rejected
-from assay.ingest.payload import LoggedCloudEvent, LoggedFlagged, LoggedReject, pack, pack_columns, pack_events
+from assay.ingest.payload import (
+    LoggedCloudEvent,
+    LoggedFlagged,
+    LoggedReject,
+    pack,
+    pack_columns,
+    pack_events,
+    pack_reject_columns,
+)
 from assay.ingest.record import Kind, Record
 from assay.ingest.validate import Judge, violations_json
 
@@ -109,52 +118,58 @@ class Intake:
     enveloped: list[LoggedCloudEvent] = attribute(default_factory=list)
 
     def take(self, chunk: _Chunk) -> None:
-        """Judge a chunk: at once where the fast path takes all of it, else event by event."""
-        judge = self.outcome.judge
+        """Judge a chunk: what the fast path takes at once, the rest event by event."""
+        judge, first, blank = self.outcome.judge, self.index, 0
         fast = None if judge is None else judge.fast
-        if fast is None or not self.take_fast(fast, chunk.raws):
-            for event in chunk.decoded():
-                self.take_slow(event)
-        else:
-            self.index += len(chunk.raws)
+        rest = range(len(chunk.raws)) if fast is None else self.take_fast(fast, chunk.raws)
+        for place in rest:
+            event = chunk.decoded(place)
+            if event is None:
+                blank += 1
+                continue
+            self.index = first + place - blank
+            self.keep(event, judged(event, judge))
+        self.index = first + len(chunk.raws) - blank
 
-    def take_fast(self, fast: FastPath, raws: Sequence[bytes]) -> bool:
-        """Whether the fast path has taken the whole chunk."""
-        if not raws:
-            return True
-        structs = fast.lines(raws)
-        if len(raws) < _WORTH_COLUMNS:
-            columns = None if structs is None else fast.columns_of(structs)
-            if columns is None:
-                return False
-            self.accepted += raws
-            self.outcome.columns.append(columns)
-            return True
-        if structs is not None:
-            table, unknown = fast.table(structs), 0
-        else:
-            table, unknown = fast.lenient_table(raws, keep_unknown=self.keep_unknown)
+    def take_fast(self, fast: FastPath, raws: Sequence[bytes]) -> Sequence[int]:
+        """Take the events that surely pass; the places of the others."""
+        found = fast.sift(raws)
+        structs, rest = found.structs, found.rest
+        if len(structs) >= _WORTH_COLUMNS:
+            table = fast.table(structs)
+            if table is None:
+                return range(len(raws))
+            self.take_table(table, len(structs))
+        elif structs:
+            self.accepted += [raws[place] for place in found.places] if rest else raws
+            self.outcome.columns.append(fast.columns_of(structs))
+        if fast.unknown is None or len(rest) < _WORTH_COLUMNS:
+            return rest
+        return self.take_unknown(fast, raws, rest)
+
+    def take_unknown(self, fast: FastPath, raws: Sequence[bytes], places: Sequence[int]) -> Sequence[int]:
+        """Of the events at some places, take those that surely pass but for unknown fields; the places of the others."""
+        extended, found = fast.sift_unknown([raws[place] for place in places])
+        if len(found.structs) < _WORTH_COLUMNS:
+            return places
+        table, unknown = fast.table_with_extra(found.structs, extended, keep_unknown=self.keep_unknown)
         if table is None:
-            return False
-        self.columns.append(table)
-        self.in_columns += len(raws)
-        self.outcome.arrays.append(table)
+            return places
+        self.take_table(table, len(found.structs))
         self.outcome.unexpected += unknown
-        return True
+        return [places[place] for place in found.rest]
 
-    def take_slow(self, event: Decoded) -> None:
-        """Judge one event by Pydantic."""
-        judge = self.outcome.judge
-        self.keep(event, judged(event, judge))
-        self.index += 1
+    def take_table(self, table: dict[str, pa.Array], rows: int) -> None:
+        """Take accepted events that are columns by now."""
+        self.columns.append(table)
+        self.in_columns += rows
+        self.outcome.arrays.append(table)
 
     def take_arrow(self, part: ArrowPart) -> None:
         """Take rows: columns as they are, the others event by event."""
         first = self.index
         if part.sure is not None and part.sure.rows:
-            self.columns.append(part.sure.table)
-            self.in_columns += part.sure.rows
-            self.outcome.arrays.append(part.sure.table)
+            self.take_table(part.sure.table, part.sure.rows)
             self.outcome.unexpected += part.sure.unexpected
         judge = self.outcome.judge
         for row in part.events:
@@ -219,16 +234,18 @@ class Intake:
         if self.enveloped:
             records.append(record(Kind.CLOUDEVENTS, len(self.enveloped), pack(self.enveloped)))
         if self.refused:
-            records.append(record(Kind.REJECTS, len(self.refused), pack(self.refused)))
+            many = len(self.refused) >= _WORTH_COLUMNS
+            kind, pack_ = (Kind.REJECT_COLUMNS, pack_reject_columns) if many else (Kind.REJECTS, pack)
+            records.append(record(kind, len(self.refused), pack_(self.refused)))
         return records
 
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """Some of a body's events: the bytes of each, and how to decode them one by one."""
+    """Some of a body's events: the bytes of each, and how to decode the one at a place; None where there is none after all."""
 
     raws: Sequence[bytes]
-    decoded: Callable[[], Iterable[Decoded]]
+    decoded: Callable[[int], Decoded | None]
 
 
 def _chunks(body: bytes, form: Form, outcome: Outcome) -> Iterator[_Chunk]:
@@ -238,17 +255,31 @@ def _chunks(body: bytes, form: Form, outcome: Outcome) -> Iterator[_Chunk]:
         slices = split_array(body)
         for start in range(0, len(slices), _CHUNK):
             part = slices[start : start + _CHUNK]
-            yield _Chunk(part, partial(map, partial(decode_element, body), part))
+            yield _Chunk(part, partial(_element, body, part))
     else:
         outcome.single = True
-        yield _Chunk([body], lambda: [decode_event(body)])
+        yield _Chunk([body], lambda _: decode_event(body))
+
+
+def _element(body: bytes, elements: Sequence[bytes], place: int) -> Decoded:
+    return decode_element(body, elements[place])
 
 
 def _line_chunks(body: bytes, before: int = 0) -> Iterator[_Chunk]:
     lines = body.split(b"\n")
     for start in range(0, len(lines), _CHUNK):
         part = lines[start : start + _CHUNK]
-        yield _Chunk([line for line in part if line], partial(decode_lines, part, before + start + 1))
+        some = [line for line in part if line]
+        yield _Chunk(some, partial(_line, part, some, before + start + 1))
+
+
+def _line(lines: Sequence[bytes], some: Sequence[bytes], first: int, place: int) -> Decoded | None:
+    """One of the lines that are not empty."""
+    try:
+        return decode_line(some[place])
+    except BadBody as error:
+        number = first + next(islice((i for i, line in enumerate(lines) if line), place, None))
+        return Decoded(some[place].strip(SPACE), error=BadBody(error.reason, line=number))
 
 
 def judged(event: Decoded, judge: Judge | None) -> tuple[Violation, ...]:

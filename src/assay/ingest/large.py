@@ -8,7 +8,7 @@ from typing import Final
 from assay.ingest.intake import take_lines
 from assay.ingest.outcome import Outcome, Rejected
 from assay.ingest.payload import LoggedRequest, pack
-from assay.ingest.record import Kind, Piece, Record
+from assay.ingest.record import REJECTS, Kind, Piece, Record
 from assay.ingest.validate import Judge
 
 __all__ = ["LargeBody"]
@@ -61,7 +61,7 @@ class LargeBody:
         total.flagged += part.flagged
         self._remember(part.rejected)
         if self._only_rejects:
-            records = [record for record in records if record.kind == Kind.REJECTS]
+            records = [record for record in records if record.kind in REJECTS]
             part.flags = []
         self._logged += len(records)
         self._logged_bytes += sum(len(record.payload) for record in records)

@@ -12,7 +12,7 @@ from typing import Any
 from assay.contract.document import Contract
 from assay.errors import LogFailed
 from assay.ingest.payload import unpack_request
-from assay.ingest.record import Kind, Opening, Stored, connect
+from assay.ingest.record import REJECTS, Kind, Opening, Stored, connect
 
 __all__ = ["Reader"]
 
@@ -97,7 +97,7 @@ class Reader:
 
     def _pieces(self, last: Stored, after: int, max_bytes: int) -> Iterator[Stored]:
         wanted = unpack_request(last.payload)
-        kinds = f"AND kind = {int(Kind.REJECTS)}" if wanted.rejects_only else ""
+        kinds = f"AND kind IN {tuple(map(int, REJECTS))}" if wanted.rejects_only else ""
         cursor = self._open().execute(
             f"SELECT id, kind, events, payload FROM piece WHERE request = ? AND id > ? {kinds} ORDER BY id",
             [wanted.request, after],

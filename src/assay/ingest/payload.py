@@ -2,7 +2,8 @@
 
 Events and learning: a JSON array of the events' own bytes, so that one call decodes them all. Rejects, flagged events
 and CloudEvents: MessagePack, since a body may be anything. Columns: an Arrow IPC stream of one batch, the contract's columns by
-field name, and `_extra` where there is something. The last record of a large request: MessagePack, where its pieces are.
+field name, and `_extra` where there is something; of many rejects, the columns of the quarantine that differ between them.
+The last record of a large request: MessagePack, where its pieces are.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ __all__ = [
     "pack",
     "pack_columns",
     "pack_events",
+    "pack_reject_columns",
     "unpack_bodies",
     "unpack_cloudevents",
     "unpack_columns",
@@ -106,7 +108,25 @@ def pack_columns(parts: Sequence[Mapping[str, pa.Array]]) -> bytes:
         count = [len(next(iter(part.values()))) for part in parts]
         extras = [part.get("_extra", pa.nulls(rows, pa.string())) for part, rows in zip(parts, count, strict=True)]
         arrays.append(pa.concat_arrays(extras))
-    batch = pa.record_batch(arrays, names=names)
+    return _packed(pa.record_batch(arrays, names=names))
+
+
+def pack_reject_columns(rejects: Sequence[LoggedReject]) -> bytes:
+    """Refused bodies as columns: `id`, `body`, `violations`, `fingerprint`."""
+    import pyarrow as pa
+
+    arrays = [
+        pa.array([reject.id for reject in rejects], pa.string()),
+        pa.array([reject.body for reject in rejects], pa.binary()),
+        pa.array([reject.violations for reject in rejects], pa.string()),
+        pa.array([reject.fingerprint for reject in rejects], pa.string()),
+    ]
+    return _packed(pa.record_batch(arrays, names=list(LoggedReject.__struct_fields__)))
+
+
+def _packed(batch: pa.RecordBatch) -> bytes:
+    import pyarrow as pa
+
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
         writer.write_batch(batch)
@@ -114,7 +134,7 @@ def pack_columns(parts: Sequence[Mapping[str, pa.Array]]) -> bytes:
 
 
 def unpack_columns(payload: bytes) -> dict[str, pa.Array]:
-    """Columns, by field name."""
+    """Columns, by name: a contract's, or those of refused bodies."""
     import pyarrow as pa
 
     with pa.ipc.open_stream(payload) as reader:

@@ -6,10 +6,11 @@ import sqlite3
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
+from typing import Final
 
 from assay.contract.document import Contract
 
-__all__ = ["Kind", "Opening", "Piece", "Record", "Stored", "connect"]
+__all__ = ["REJECTS", "Kind", "Opening", "Piece", "Record", "Stored", "connect"]
 
 
 class Kind(IntEnum):
@@ -22,6 +23,11 @@ class Kind(IntEnum):
     COLUMNS = 5
     CLOUDEVENTS = 6
     REQUEST = 7
+    REJECT_COLUMNS = 8
+
+
+#: The kinds of what goes to quarantine.
+REJECTS: Final = (Kind.REJECTS, Kind.REJECT_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)

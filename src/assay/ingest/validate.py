@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
 from pydantic import ValidationError
 
 from assay.contract.document import Contract, Field
-from assay.contract.models import UNEXPECTED_TYPES, live_model, metric_label, violation_types, violations
+from assay.contract.models import UNEXPECTED_TYPES, Reasons, live_model, violation_types
 from assay.contract.versions import Active
 from assay.contract.violation import Violation
 from assay.ingest.cloudevents import ENVELOPE, KEY_REUSED
@@ -17,7 +17,7 @@ from assay.ingest.fastpath import fast_path
 
 __all__ = ["Judge", "violations_json"]
 
-_to_json: Final = json.JSONEncoder(ensure_ascii=False).encode  # `dumps` would make an encoder each time
+_to_json: Final = msgspec.json.Encoder().encode
 
 
 #: Types whose `loc` is a place in a CloudEvent's envelope, and no field of the contract's.
@@ -33,6 +33,7 @@ class Judge:
         #: The fast way to 'accepted', where the contract has one.
         self.fast = fast_path(contract)
         self._validate = live_model(contract).__pydantic_validator__.validate_python
+        self._reasons = Reasons(contract)
         self._names = _Names(contract.root)
         self._may_observe = active.mode == "observe" or "observe" in active.fields.values()
 
@@ -41,7 +42,7 @@ class Judge:
         try:
             self._validate(event)
         except ValidationError as error:
-            return violations(error, self.contract)
+            return self._reasons.of(error)
         return ()
 
     def rejects(self, found: Sequence[Violation]) -> bool:
@@ -52,7 +53,7 @@ class Judge:
 
     def label(self, violation: Violation) -> str:
         """The field that a violation is counted under."""
-        return "" if violation.type in _OF_NO_FIELD else metric_label(self.contract, violation)
+        return "" if violation.type in _OF_NO_FIELD else self._reasons.label(violation.loc)
 
     def kinds(self) -> list[tuple[str, str]]:
         """Every (field label, violation type) that judging can give: the closed list that metrics are made from."""
@@ -101,4 +102,4 @@ class _Names:
 
 def violations_json(found: Sequence[Violation]) -> str:
     """As the quarantine and `_violations` keep them."""
-    return _to_json([violation.to_document() for violation in found])
+    return _to_json(found).decode()

@@ -19,7 +19,7 @@ from assay.ingest.identity import uuid7
 from assay.ingest.record import Kind, Stored
 from assay.ingest.rows import Rows, to_json
 from assay.ingest.validate import Judge, violations_json
-from assay.store.protocol import Learned, Reject
+from assay.store.protocol import Learned, Reject, reject_rows, same_for_all
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,7 +71,15 @@ class Work:
     columns: list[Table] = attribute(default_factory=list)
     events: list[Event] = attribute(default_factory=list)
     rejects: list[Reject] = attribute(default_factory=list)
+    reject_columns: list[pa.Table] = attribute(default_factory=list)
     learning: list[Waiting] = attribute(default_factory=list)
+
+    def reject_table(self) -> pa.Table | None:
+        """All that goes to quarantine; None where nothing does."""
+        import pyarrow as pa
+
+        parts = [reject_rows(self.rejects), *self.reject_columns] if self.rejects else self.reject_columns
+        return pa.concat_tables(parts) if parts else None
 
 
 class Unpacker:
@@ -101,6 +109,8 @@ class Unpacker:
                     work.events += _flagged(record)
                 case Kind.REJECTS:
                     work.rejects += _rejects(record)
+                case Kind.REJECT_COLUMNS:
+                    work.reject_columns.append(_reject_columns(record))
                 case Kind.REQUEST:
                     pass  # its pieces are records of their own
                 case Kind.LEARNING:
@@ -262,6 +272,18 @@ def _rejects(record: Stored) -> Iterator[Reject]:
             each.violations,
             each.fingerprint,
         )
+
+
+def _reject_columns(record: Stored) -> pa.Table:
+    arrays = payload.unpack_columns(record.payload)
+    return same_for_all(
+        arrays,
+        dataset=record.dataset,
+        received_at=_received_at(record),
+        source=record.source,
+        contract=None if record.contract is None else record.contract.version,
+        content_type=record.content_type,
+    )
 
 
 def _columns(record: Stored) -> pa.Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry, Histogram
@@ -168,7 +169,7 @@ class Metrics:
         accepted: int = 0,
         flagged: int = 0,
         rejected: int = 0,
-        violations: Iterable[tuple[str, str]] = (),
+        violations: Mapping[tuple[str, str], int] = MappingProxyType({}),
         unexpected: int = 0,
     ) -> None:
         """Count what the log has just taken: events by outcome, each violation's (field label, type), unknown fields.
@@ -187,8 +188,8 @@ class Metrics:
             for outcome, count in zip(OUTCOMES, (accepted, flagged, rejected), strict=True):
                 if count:
                     self._events.cell(dataset, source, outcome).value += count
-            for label, kind in violations:
-                self._violation(dataset, label, kind).value += 1
+            for (label, kind), count in violations.items():
+                self._violation(dataset, label, kind).value += count
             if unexpected:
                 self._unexpected.cell(dataset).value += unexpected
             if accepted or flagged or rejected:

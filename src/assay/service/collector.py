@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -446,7 +447,7 @@ class Collector:
             accepted=outcome.accepted - outcome.flagged,
             flagged=outcome.flagged,
             rejected=outcome.refused,
-            violations=[] if judge is None else [(judge.label(reason), reason.type) for reason in reasons],
+            violations={} if judge is None else Counter((judge.label(reason), reason.type) for reason in reasons),
             unexpected=0 if judge is None else outcome.unexpected + sum(map(judge.unexpected, outcome.values)),
             now=now,
         )

@@ -56,7 +56,7 @@ class Tally:
             accepted=total.accepted - total.flagged,
             flagged=total.flagged,
             rejected=total.refused,
-            violations=violations.elements(),
+            violations=violations,
             unexpected=self._unexpected,
             now=now,
         )

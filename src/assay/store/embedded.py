@@ -18,7 +18,7 @@ from assay.contract.document import Contract
 from assay.errors import StoreFailed, StoreLocked
 from assay.store import quarantine
 from assay.store.columns import quoted
-from assay.store.protocol import Expired, Learned, Refused, Reject
+from assay.store.protocol import Expired, Learned, Refused
 from assay.store.tables import Tables
 
 if TYPE_CHECKING:
@@ -188,27 +188,9 @@ class DuckDBTransaction:
         except _REFUSALS as error:
             raise Refused(str(error)) from error
 
-    def quarantine(self, rejects: Sequence[Reject]) -> None:
+    def quarantine(self, rejects: pa.Table) -> None:
         """See `Transaction.quarantine`."""
-        import pyarrow as pa
-
-        if not rejects:
-            return
-        moment = pa.timestamp("us", tz="UTC")
-        rows = pa.table(
-            {
-                "id": pa.array([reject.id for reject in rejects], pa.string()),
-                "dataset": pa.array([reject.dataset for reject in rejects], pa.string()),
-                "received_at": pa.array([reject.received_at for reject in rejects], moment),
-                "source": pa.array([reject.source for reject in rejects], pa.string()),
-                "contract": pa.array([reject.contract for reject in rejects], pa.int32()),
-                "content_type": pa.array([reject.content_type for reject in rejects], pa.string()),
-                "body": pa.array([reject.body for reject in rejects], pa.binary()),
-                "violations": pa.array([reject.violations for reject in rejects], pa.string()),
-                "fingerprint": pa.array([reject.fingerprint for reject in rejects], pa.string()),
-            }
-        )
-        self._insert("_quarantine", rows)
+        self._insert("_quarantine", rejects)
 
     def quarantined(self) -> int:
         """See `Transaction.quarantined`."""

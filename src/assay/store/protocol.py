@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from dataclasses import field as attribute
@@ -14,7 +14,17 @@ from assay.contract.document import Contract
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Expired", "Learned", "Refused", "Reject", "Store", "Transaction"]
+__all__ = [
+    "Expired",
+    "Learned",
+    "Refused",
+    "Reject",
+    "Store",
+    "Transaction",
+    "reject_bytes",
+    "reject_rows",
+    "same_for_all",
+]
 
 
 class Refused(Exception):
@@ -34,6 +44,51 @@ class Reject:
     body: bytes
     violations: str
     fingerprint: str
+
+
+def reject_rows(rejects: Sequence[Reject]) -> pa.Table:
+    """Rejects as the columns of the quarantine."""
+    import pyarrow as pa
+
+    return pa.table(
+        {name: pa.array([getattr(reject, name) for reject in rejects], kind) for name, kind in _reject_types().items()}
+    )
+
+
+def same_for_all(arrays: Mapping[str, pa.Array], **values: Any) -> pa.Table:
+    """The same from some of the columns, and one value for all of each other."""
+    import pyarrow as pa
+
+    rows = len(next(iter(arrays.values())))
+    return pa.table(
+        {
+            name: arrays[name] if name in arrays else pa.repeat(pa.scalar(values[name], kind), rows)
+            for name, kind in _reject_types().items()
+        }
+    )
+
+
+def reject_bytes(rows: pa.Table) -> int:
+    """What bodies and reasons take, as `Transaction.quarantine_bytes` counts it."""
+    import pyarrow.compute as pc
+
+    return sum(pc.sum(pc.binary_length(rows[name])).as_py() or 0 for name in ("body", "violations"))
+
+
+def _reject_types() -> dict[str, pa.DataType]:
+    import pyarrow as pa
+
+    return {
+        "id": pa.string(),
+        "dataset": pa.string(),
+        "received_at": pa.timestamp("us", tz="UTC"),
+        "source": pa.string(),
+        "contract": pa.int32(),
+        "content_type": pa.string(),
+        "body": pa.binary(),
+        "violations": pa.string(),
+        "fingerprint": pa.string(),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +138,8 @@ class Transaction(Protocol):
             Refused: the table does not take them.
         """
 
-    def quarantine(self, rejects: Sequence[Reject]) -> None:
-        """Keep rejected bodies."""
+    def quarantine(self, rejects: pa.Table) -> None:
+        """Keep rejected bodies: columns as `reject_rows` makes them."""
 
     def quarantined(self) -> int:
         """How many rejected bodies are kept that were not replayed."""
