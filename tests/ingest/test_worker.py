@@ -109,7 +109,7 @@ class Rounds:
         if self.fails:
             self.fails -= 1
             raise KeyError("what nobody thought of")
-        return Applied(through=len(self.times), events=1, more=True)
+        return Applied(through=len(self.times), events=1, more=True, held_s=self.takes_s)
 
 
 @contextmanager

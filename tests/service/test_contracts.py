@@ -240,11 +240,11 @@ def test_validate_counts_nothing(bench: Bench) -> None:
 
 
 def test_flush_gives_up_while_the_store_is_held(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assay.service.reads._FLUSH_S", 0.3)
     bench.enforce("d", {"a": NUMBER})
     with bench.service() as service:
         service.flush()
-        with held(bench.store) as holder:
+        with held(bench.store) as holder, monkeypatch.context() as patch:
+            patch.setattr("assay.service.reads._FLUSH_S", 0.3)
             service.send("/collect/d", {"a": 1})
             answer = service.client.post("/flush")
             assert answer.status_code == 503

@@ -38,10 +38,10 @@ def field_label(loc: Loc) -> str:
 
 def fingerprint(dataset: str, contract: int | None, violations: Iterable[Violation]) -> str:
     """Sixteen hexadecimal digits that rejects of the same kind share: same dataset, contract and set of (field, type)."""
-    kinds = frozenset((field_label(violation.loc), violation.type) for violation in violations)
-    return _fingerprint(dataset, contract, kinds)
+    return _fingerprint(dataset, contract, tuple([(violation.loc, violation.type) for violation in violations]))
 
 
 @lru_cache(4096)  # a flood of rejects is a flood of the same few kinds
-def _fingerprint(dataset: str, contract: int | None, kinds: frozenset[tuple[str, str]]) -> str:
-    return hashlib.sha256(json.dumps([dataset, contract, sorted(kinds)]).encode()).hexdigest()[:16]
+def _fingerprint(dataset: str, contract: int | None, reasons: tuple[tuple[Loc, str], ...]) -> str:
+    kinds = sorted({(field_label(loc), type_) for loc, type_ in reasons})
+    return hashlib.sha256(json.dumps([dataset, contract, kinds]).encode()).hexdigest()[:16]

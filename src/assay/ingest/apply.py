@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import field as attribute
 from datetime import UTC, datetime
@@ -63,7 +63,8 @@ class Retention:
 class Applied:
     """What a round did. `through` is the log's last sequence number that the store has.
 
-    `waiting`: events of a dataset that has a contract now are still in `_learning`.
+    `waiting`: events of a dataset that has a contract now are still in `_learning`. `held_s`: for how many seconds nobody
+    else could have the store.
     """
 
     through: int = 0
@@ -74,6 +75,7 @@ class Applied:
     in_quarantine: int = 0
     more: bool = False
     waiting: bool = False
+    held_s: float = 0.0
     expired: dict[str, int] = attribute(default_factory=dict)
 
 
@@ -105,6 +107,7 @@ class Applier:
         self._openings: list[tuple[Opening, int]] = []  # each with the last number that can be its own
         self._unpack = Unpacker(keep_unknown=keep_unknown)
         self._in_quarantine = 0
+        self._held_s = 0.0
         self._may_wait = True  # events may wait in `_learning` for a contract that is there
 
     def contracts_changed(self) -> None:
@@ -119,6 +122,7 @@ class Applier:
             LogFailed: the log could not be read.
         """
         applied = Applied()
+        self._held_s = 0.0
         if self._through is None:
             self._through = self._match(applied)
         last = self._log.last_seq()
@@ -134,7 +138,18 @@ class Applier:
         applied.through = self._through or 0
         applied.in_quarantine = self._in_quarantine
         applied.waiting = self._may_wait
+        applied.held_s = self._held_s
         return applied
+
+    @contextlib.contextmanager
+    def _write(self) -> Iterator[Transaction]:
+        """A transaction of the store, its time counted."""
+        began = time.monotonic()
+        try:
+            with self._store.write() as transaction:
+                yield transaction
+        finally:
+            self._held_s += time.monotonic() - began
 
     def _advance(self, records: Sequence[Stored], judge_for: JudgeFor, applied: Applied) -> None:
         if records and records[0].kind == Kind.REQUEST:
@@ -165,7 +180,7 @@ class Applier:
         if now < self._expire_at and excess <= 0:
             return
         before = datetime.fromtimestamp(now - retention.max_age_s, UTC) if retention.max_age_s else None
-        with self._store.write() as transaction:
+        with self._write() as transaction:
             if retention.max_bytes:
                 if self._quarantine_bytes is None:
                     self._quarantine_bytes = transaction.quarantine_bytes()
@@ -195,7 +210,7 @@ class Applier:
         ends = [opening.base for opening in openings[1:]] + [sys.maxsize]
         self._openings = list(zip(openings, ends, strict=True))
         freed = self._log.freed_through()
-        with self._store.write() as transaction:
+        with self._write() as transaction:
             self._in_quarantine = transaction.quarantined()
             self._marks = transaction.marks()
             through = 0
@@ -236,7 +251,7 @@ class Applier:
     def _note_emptied(self, last: int, applied: Applied) -> None:
         """The log has nothing more, and gave numbers up to `last`: somebody took records out."""
         assert self._through is not None
-        with self._store.write() as transaction:
+        with self._write() as transaction:
             self._note_gaps(transaction, [Gap(self._through + 1, last)], applied)
             self._set_marks(transaction, last)
         self._through = last
@@ -265,7 +280,7 @@ class Applier:
         tables, rejects = self._unpack.tables(work), work.reject_table()
         marks = dict(self._marks)
         try:
-            with self._store.write() as transaction:
+            with self._write() as transaction:
                 self._check_store(transaction)
                 self._bring(transaction, work, tables, rejects)
                 self._note_gaps(transaction, holes, applied)
@@ -329,7 +344,7 @@ class Applier:
         """Why the store does not take these events; None when it does. Nothing is stored."""
         tables = self._unpack.tables(Work(events=list(events)))
         try:
-            with contextlib.suppress(_Undo), self._store.write() as transaction:
+            with contextlib.suppress(_Undo), self._write() as transaction:
                 for contract, table in tables:
                     transaction.insert(contract, table)
                 raise _Undo
@@ -341,7 +356,7 @@ class Applier:
         """Judge events that waited in `_learning` for a contract which is there now, and move them."""
         self._may_wait, may_wait = False, True
         try:
-            with self._store.write() as transaction:
+            with self._write() as transaction:
                 waiting = [dataset for dataset in transaction.learning() if judge_for(dataset)]
             may_wait = bool(waiting)
         finally:
@@ -357,7 +372,7 @@ class Applier:
         while True:
             work = Work()
             try:
-                with self._store.write() as transaction:
+                with self._write() as transaction:
                     learned = transaction.learned(dataset, _LEARNED_AT_ONCE)
                     if not learned:
                         return

@@ -14,12 +14,13 @@ from assay.errors import BadBody
 from assay.ingest.arrow import ArrowPart, arrow_parts, learning_violations
 from assay.ingest.decode import SPACE, Decoded, decode_element, decode_event, decode_line, is_array, split_array
 from assay.ingest.fastpath import FastPath
-from assay.ingest.identity import uuid7
+from assay.ingest.identity import uuid7s
 from assay.ingest.outcome import Outcome, Rejected
 from assay.ingest.payload import (
     LoggedCloudEvent,
     LoggedFlagged,
     LoggedReject,
+    joined,
     pack,
     pack_columns,
     pack_events,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Form", "Intake", "judged", "take", "take_lines"]
 
 #: Events judged at a time: little enough that other threads wait for under a millisecond.
-_CHUNK: Final = 1_000
+_CHUNK: Final = 2_000
 #: From this many events on, columns are cheaper than the events' own bytes.
 _WORTH_COLUMNS: Final = 64
 
@@ -113,6 +114,7 @@ class Intake:
     accepted: list[bytes] = attribute(default_factory=list)
     flagged: list[LoggedFlagged] = attribute(default_factory=list)
     refused: list[LoggedReject] = attribute(default_factory=list)
+    ids: Iterator[str] = attribute(default_factory=uuid7s)
     columns: list[dict[str, pa.Array]] = attribute(default_factory=list)
     in_columns: int = 0
     enveloped: list[LoggedCloudEvent] = attribute(default_factory=list)
@@ -163,7 +165,6 @@ class Intake:
         """Take accepted events that are columns by now."""
         self.columns.append(table)
         self.in_columns += rows
-        self.outcome.arrays.append(table)
 
     def take_arrow(self, part: ArrowPart) -> None:
         """Take rows: columns as they are, the others event by event."""
@@ -204,7 +205,7 @@ class Intake:
     def refuse(self, event: Decoded, found: Sequence[Violation]) -> Rejected:
         """Keep an event in quarantine."""
         mark = fingerprint(self.outcome.dataset, self.outcome.contract, found)
-        kept = LoggedReject(uuid7(), event.raw, violations_json(found), mark)
+        kept = LoggedReject(next(self.ids), event.raw, violations_json(found), mark)
         self.refused.append(kept)
         rejected = Rejected(self.index, kept.id, found)
         self.outcome.rejected.append(rejected)
@@ -213,8 +214,11 @@ class Intake:
     def records(self, content_type: str, received_us: int) -> list[Record]:
         """What the log must have before the request is answered; the outcome's counts with it."""
         outcome, judge = self.outcome, self.outcome.judge
+        columns = joined(self.columns) if self.columns else {}
+        if columns:
+            outcome.arrays = [columns]
         if outcome.atomic and not outcome.ok:
-            self.accepted, self.flagged, self.columns, self.in_columns, outcome.flags = [], [], [], 0, []
+            self.accepted, self.flagged, columns, self.in_columns, outcome.flags = [], [], {}, 0, []
             self.enveloped = []
         outcome.accepted = len(self.accepted) + len(self.flagged) + self.in_columns + len(self.enveloped)
         outcome.flagged = len(self.flagged) + sum(each.violations is not None for each in self.enveloped)
@@ -224,8 +228,8 @@ class Intake:
             return Record(kind, outcome.dataset, contract, outcome.source, content_type, received_us, events, payload)
 
         records = []
-        if self.columns:
-            records.append(record(Kind.COLUMNS, self.in_columns, pack_columns(self.columns)))
+        if columns:
+            records.append(record(Kind.COLUMNS, self.in_columns, pack_columns(columns)))
         if self.accepted:
             kind = Kind.LEARNING if judge is None else Kind.EVENTS
             records.append(record(kind, len(self.accepted), pack_events(self.accepted)))

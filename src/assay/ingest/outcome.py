@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from dataclasses import field as attribute
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from assay.contract.violation import Violation
 from assay.errors import BadBody
 from assay.ingest.validate import Judge
@@ -17,8 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Outcome", "Rejected"]
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(msgspec.Struct, frozen=True):
     """One event that was refused, and where it is kept. `index` counts the events of the body from 0."""
 
     index: int

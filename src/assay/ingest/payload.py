@@ -23,6 +23,7 @@ __all__ = [
     "LoggedFlagged",
     "LoggedReject",
     "LoggedRequest",
+    "joined",
     "pack",
     "pack_columns",
     "pack_events",
@@ -96,8 +97,8 @@ def unpack_bodies(payload: bytes) -> list[bytes]:
     return [bytes(each) for each in _raw(payload)]
 
 
-def pack_columns(parts: Sequence[Mapping[str, pa.Array]]) -> bytes:
-    """Columns, in parts, as an Arrow IPC stream; lightly compressed: half the bytes to write for a twentieth of the time."""
+def joined(parts: Sequence[Mapping[str, pa.Array]]) -> dict[str, pa.Array]:
+    """Columns that come in parts as whole ones; `_extra`, which some parts may lack, behind the others."""
     import pyarrow as pa
 
     with_extra = any("_extra" in part for part in parts)
@@ -108,7 +109,14 @@ def pack_columns(parts: Sequence[Mapping[str, pa.Array]]) -> bytes:
         count = [len(next(iter(part.values()))) for part in parts]
         extras = [part.get("_extra", pa.nulls(rows, pa.string())) for part, rows in zip(parts, count, strict=True)]
         arrays.append(pa.concat_arrays(extras))
-    return _packed(pa.record_batch(arrays, names=names))
+    return dict(zip(names, arrays, strict=True))
+
+
+def pack_columns(columns: Mapping[str, pa.Array]) -> bytes:
+    """Columns as an Arrow IPC stream; lightly compressed: half the bytes to write for a twentieth of the time."""
+    import pyarrow as pa
+
+    return _packed(pa.record_batch(list(columns.values()), names=list(columns)))
 
 
 def pack_reject_columns(rejects: Sequence[LoggedReject]) -> bytes:

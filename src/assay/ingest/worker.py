@@ -141,28 +141,29 @@ class Worker:
                 stopping = self._stopping
                 self._kicked = self._hurry = False
             began = time.monotonic()
-            more = self._round()
+            more, held_s = self._round()
             took = time.monotonic() - began
             with self._changed:
                 self._kicked |= more and not (stopping and self.status.trouble)
                 if stopping and not self._kicked:
                     return
-                # Nobody else could open the store meanwhile: now it is theirs for at least as long.
-                pause = _RETRY_S if self.status.trouble else max(_INTERVAL_S - took, took)
+                # Nobody else could open the store for `held_s`: now it is theirs for at least as long. What the next
+                # round does before it opens the store takes about what it took in this one.
+                pause = _RETRY_S if self.status.trouble else max(_INTERVAL_S, 2 * held_s) - took
                 if not stopping:
                     self._changed.wait_for(lambda: self._hurry or self._stopping, timeout=pause)
 
-    def _round(self) -> bool:
-        """One round; whether there is more to do."""
+    def _round(self) -> tuple[bool, float]:
+        """One round; whether there is more to do, and for how many seconds the store was held."""
         began = time.perf_counter()
         try:
             applied = self._applier.round(self._judge_for)
         except (StoreLocked, StoreFailed, LogFailed) as trouble:
             self._say(replace(self.status, trouble=trouble))
-            return True
+            return True, 0.0
         except Exception as fault:  # noqa: BLE001  this thread must not end: events would wait for ever, and nobody would be told
             self._say(replace(self.status, trouble=ServiceError(f"{type(fault).__name__}: {fault}")))
-            return True
+            return True, 0.0
         if (
             applied.events
             or applied.quarantined
@@ -173,7 +174,7 @@ class Worker:
             self._moved_at = time.monotonic()
             self._on_applied(applied, time.perf_counter() - began)
         self._say(Status(applied.through, applied.in_quarantine, applied.waiting))
-        return applied.more or self._last_seq() > applied.through
+        return applied.more or self._last_seq() > applied.through, applied.held_s
 
     def _say(self, status: Status) -> None:
         before = self.status

@@ -206,6 +206,11 @@ class Metrics:
                 return cell
         return self._violations.cell(dataset, UNEXPECTED, OTHER)
 
+    def columns(self, contract: Contract) -> Columns:
+        """What puts the values of a contract's events into its bins."""
+        watched = self._watched.get(contract.dataset)
+        return watched.columns if watched is not None and watched.contract is contract else Columns(contract)
+
     def count_values(self, contract: Contract, events: Sequence[Mapping[str, Any]]) -> None:
         """Count the values of all fields, of accepted and rejected events alike, into the bins of the active contract.
 

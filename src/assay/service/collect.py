@@ -46,7 +46,8 @@ _TAKEN: Final = (*_FORMS, *_ENVELOPES)
 #: Headers that make a request another one. Any of those that a CloudEvent must have in binary mode says that it is one.
 _BINARY: Final = frozenset({b"ce-id", b"ce-source", b"ce-specversion", b"ce-type"})
 _UNUSUAL: Final = _BINARY | {b"idempotency-key"}
-#: Lines beyond this are judged and logged in pieces of this size, as they arrive.
+#: Lines beyond this are judged and logged in pieces, as they arrive; up to it, in one transaction.
+_WHOLE_BYTES: Final = 4 << 20
 _PIECE_BYTES: Final = 1 << 20
 #: The ASGI extension by which a server lets an application close the connection without an answer.
 HANG_UP: Final = "assay.hang_up"
@@ -118,7 +119,7 @@ class Collect:
         try:
             reading = _Body(receive, length, collector.limits.max_body_bytes, held, unpack)
             # A request with a key is judged as a whole: `form` is None there.
-            body = await reading.read(_PIECE_BYTES if form == "ndjson" else None)
+            body = await reading.read(_WHOLE_BYTES if form == "ndjson" else None)
             if not reading.is_whole:
                 large = collector.begin(
                     dataset, source=source or "unknown", content_type=content_type, atomic=atomic, keep=self._store

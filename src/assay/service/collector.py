@@ -45,6 +45,8 @@ _log = structlog.get_logger("assay")
 
 #: Bodies beyond this are judged in a thread, so that small requests pass meanwhile.
 _LARGE_BODY_BYTES: Final = 32 << 10
+#: They take turns with the interpreter and with the event loop: more would only make it wait longer.
+_JUDGES: Final = 2
 _SWEEP_S: Final = 2.0
 _LOOK_AT_CONTRACTS_S: Final = 0.5
 
@@ -109,7 +111,7 @@ class Collector:
         self.flights = Flights()
         self._keys = KeyReader(log.path)
         self._evicted = 0
-        self._threads = ThreadPoolExecutor(4, thread_name_prefix="assay-judge")
+        self._threads = ThreadPoolExecutor(_JUDGES, thread_name_prefix="assay-judge")
         self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -154,7 +156,7 @@ class Collector:
             self._add_learning(dataset, size)
         records: Sequence[Record] = []
         try:
-            taken = await self._judge(asked, opened, judge, self.known)
+            taken, tally = await self._judge(asked, opened, judge, self.known)
             records = taken.records
             keys = [*taken.keys, *keep(taken.outcome)] if keep is not None else taken.keys
             if judge is None and records and asked.form == "arrow":  # what is kept of it is text
@@ -162,7 +164,7 @@ class Collector:
                 self._add_learning(dataset, text - size)
                 size = text
             if records or keys:
-                await self._commit(taken.outcome, records, keys)
+                await self._commit(taken.outcome, records, keys, tally)
         except AssayError:
             records = []
             raise
@@ -259,7 +261,7 @@ class Collector:
         opened = None
         if asked.open is not None:
             opened = await self.aside(len(asked.body), partial(_opened, asked.open))
-        taken = await self._judge(asked, opened, judge, lambda _: None)
+        taken, _ = await self._judge(asked, opened, judge, lambda _: None)
         return taken.outcome
 
     def known(self, slot: Slot) -> Kept | None:
@@ -327,7 +329,8 @@ class Collector:
         opened: Opened | BadBody | None,
         judge: Judge | None,
         remembered: Callable[[Slot], Kept | None],
-    ) -> Taken:
+    ) -> tuple[Taken, Tally | None]:
+        """What became of a body; and what there is to count of it, where that was added up already, since it is large."""
         received_us = time.time_ns() // 1000
 
         def work() -> Taken:
@@ -358,9 +361,19 @@ class Collector:
                 remembered=remembered,
             )
 
-        size = len(asked.body)
+        def tallied() -> tuple[Taken, Tally]:
+            taken, tally = work(), self.tally(judge)
+            tally.add(taken.outcome)
+            return taken, tally
+
         # A few bytes of an Arrow stream can stand for many.
-        return await self.aside(size if asked.form != "arrow" else max(size, _LARGE_BODY_BYTES + 1), work)
+        if len(asked.body) <= _LARGE_BODY_BYTES and asked.form != "arrow":
+            return work(), None
+        return await asyncio.get_running_loop().run_in_executor(self._threads, tallied)
+
+    def tally(self, judge: Judge | None) -> Tally:
+        """What adds up what is to be counted of one request."""
+        return Tally(judge, None if judge is None else self.metrics.columns(judge.contract))
 
     def _may_learn(self, dataset: str, size_bytes: int) -> None:
         """Whether a dataset without a contract may send this much more."""
@@ -398,9 +411,12 @@ class Collector:
         self._committer.submit(Single(judge, source, body, event, future))
         return future
 
-    async def _commit(self, outcome: Outcome, records: Sequence[Record], keys: Sequence[Kept]) -> None:
+    async def _commit(
+        self, outcome: Outcome, records: Sequence[Record], keys: Sequence[Kept], tally: Tally | None
+    ) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._committer.submit(Batch(outcome, records, future, keys))
+        count = None if tally is None else partial(tally.count, self.metrics, outcome)
+        self._committer.submit(Batch(outcome, records, future, keys, count))
         await future
 
     def _committed(self, singles: Sequence[Singles], batches: Sequence[Batch], took_s: float) -> None:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from assay.ingest.large import LargeBody
 from assay.ingest.outcome import Outcome
-from assay.service.tally import Tally
 
 if TYPE_CHECKING:
     from assay.service.collector import Collector
@@ -20,7 +19,7 @@ class LargeRequest:
     def __init__(self, collector: Collector, body: LargeBody, *, keep: bool) -> None:
         self._collector = collector
         self._body = body
-        self._tally = Tally(body.outcome.judge)
+        self._tally = collector.tally(body.outcome.judge)
         self._keep = keep
         self._learned_bytes = 0
         self._has_pieces = False

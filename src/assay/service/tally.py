@@ -1,4 +1,4 @@
-"""What is to be counted of a large request, added up piece by piece: it counts when the request does, and not before."""
+"""What is to be counted of a large request, added up where it is judged: it counts when the log has it, and not before."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ __all__ = ["Tally"]
 class Tally:
     """Of one request. Its size is that of the contract, whatever the request's is."""
 
-    def __init__(self, judge: Judge | None) -> None:
+    def __init__(self, judge: Judge | None, columns: Columns | None) -> None:
+        """`columns` are those of the judge's contract."""
         self._judge = judge
-        self._columns = None if judge is None else Columns(judge.contract)
+        self._columns = columns
         self._bins: dict[str, list[int]] = {}
         self._violations: Counter[tuple[str, str]] = Counter()
         self._flags: Counter[tuple[str, str]] = Counter()
         self._unexpected = 0
 
     def add(self, part: Outcome) -> None:
-        """One piece more."""
+        """One piece more. Its events are counted and gone then."""
         judge, columns = self._judge, self._columns
         if judge is None or columns is None:
             return
@@ -39,6 +40,7 @@ class Tally:
             self._add_bins(columns.count_columns(each))
         for arrays in part.arrays:
             self._add_bins(columns.count_arrays(arrays))
+        part.values, part.columns, part.arrays = [], [], []
 
     def _add_bins(self, counted: Iterable[tuple[str, list[int]]]) -> None:
         for label, counts in counted:

@@ -42,6 +42,11 @@ CREATE TABLE IF NOT EXISTS _learning (dataset VARCHAR, received_at TIMESTAMPTZ, 
     cloudevent JSON);
 """
 
+# When DuckDB lets go of a file it rewrites what was added to it before, so that row groups are full: in a flood that
+# takes more time than adding (measured: 1.1 to 1.4 us a row instead of 0.6, 9 instead of 5 where there is text). So it
+# tidies one group at a time, and none after a round that brings many rows.
+_MANY_ROWS: Final = 4_000
+
 # What a table's owner may have decided: the rows are at fault, not the store.
 _REFUSALS: Final = (
     duckdb.ConstraintException,
@@ -112,6 +117,7 @@ class DuckDBStore:
         with self._one_at_a_time:
             con = open_duckdb(str(self.path), memory_limit=self._memory_limit)
             try:
+                con.execute("SET max_vacuum_tasks = 1")
                 con.execute("BEGIN")
                 _prepare(con)
                 transaction = DuckDBTransaction(con, self._tables)
@@ -161,6 +167,7 @@ class DuckDBTransaction:
     def __init__(self, con: duckdb.DuckDBPyConnection, tables: Tables) -> None:
         self._con = con
         self._tables = tables
+        self._rows = 0
 
     def marks(self) -> dict[str, int]:
         """See `Transaction.marks`."""
@@ -250,6 +257,9 @@ class DuckDBTransaction:
         self._con.execute("DELETE FROM _learning WHERE dataset = ? AND rowid <= ?", [dataset, through_row])
 
     def _insert(self, table: str, rows: pa.Table) -> None:
+        self._rows += rows.num_rows
+        if self._rows >= _MANY_ROWS:
+            self._con.execute("SET max_vacuum_tasks = 0")
         self._con.register("_incoming", rows)
         try:
             self._con.execute(f"INSERT INTO {quoted(table)} BY NAME SELECT * FROM _incoming")
