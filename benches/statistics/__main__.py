@@ -57,8 +57,8 @@ def measure(add: Add, *, trials: int, sizes: tuple[int, ...] = _SIZES) -> list[T
 
 
 def _by_law(n: int, trials: int) -> dict[str, dict[str, Refused]]:
-    # Sorting is most of the time; a hundred trials tell a mean of shares as well where the rows are many.
-    trials = trials if n <= _N else max(2, trials // 4)
+    # Sorting is most of the time; a few trials tell a mean of shares as well where the rows are many.
+    trials = trials if n <= _N else max(2, trials // 8)
     return {
         name: {law_name: field_shares(law, n=n, trials=trials, seed=_SEED) for law_name, law in laws.items()}
         for name, laws in _SETS.items()
@@ -153,7 +153,7 @@ _HEAD: Final = """# Results
 Written by `python -m benches.statistics`. All seeds are fixed: a second run gives the same figures.
 """
 _SINGLE: Final = """False refusals: the share of clean values beyond the bounds of one field, worked out from the law's own tails. The
-clamp at 0 is apart: it is a claim about what was never seen. 200 trials for each law (50 at 100,000 rows).
+clamp at 0 is apart: it is a claim about what was never seen. 200 trials for each law (25 at 100,000 rows).
 
 """
 _WHOLE: Final = f"""Learned at {_N:,} rows by `assay.learn`, drawn anew each time; the refusals of all bounds of the contract, summed over its fields.

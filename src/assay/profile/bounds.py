@@ -202,10 +202,14 @@ def _excesses(largest: Values, threshold: Number, k: int, step: float) -> tuple[
     elif not step:
         beyond.append((threshold, k - sum(rows for _, rows in beyond)))
     beyond.reverse()
-    # Ties on a grid stand for values spread evenly around its point.
     u = float(threshold) + step / 2
-    parts = [float(value) - u + step * ((np.arange(rows) + 0.5) / rows - 0.5) for value, rows in beyond]
-    return u, np.concatenate(parts)
+    rows = np.array([count for _, count in beyond])
+    y = np.repeat(np.array([float(value) for value, _ in beyond]) - u, rows)
+    if step:
+        # Ties on a grid stand for values spread evenly around its point.
+        place = np.arange(len(y)) - np.repeat(np.cumsum(rows) - rows, rows)
+        y += step * ((place + 0.5) / np.repeat(rows, rows) - 0.5)
+    return u, y
 
 
 @dataclass(frozen=True, slots=True)
