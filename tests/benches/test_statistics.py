@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pyarrow as pa
@@ -71,7 +72,11 @@ def test_whole_tables_stay_within_the_budget(draw: Table) -> None:
 
 def test_the_command_says_all_of_it() -> None:
     parts: dict[str, str] = {}
-    thresholds = command.measure(parts.__setitem__, trials=2, sizes=(1_000, 10_000))
+    pictures: dict[str, str] = {}
+    thresholds = command.measure(parts.__setitem__, pictures.__setitem__, trials=2, sizes=(1_000, 10_000))
+    assert list(pictures) == ["refusals.svg", "claims.svg"]
+    for picture in pictures.values():
+        ET.fromstring(picture)
     assert list(parts) == [
         "One field",
         "Whole tables",
