@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import assay
 from benches.report import table
 
 __all__ = ["machine"]
@@ -57,7 +58,8 @@ def _version(name: str) -> str:
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        return "not installed"
+        # assay may run from its sources.
+        return assay.__version__ if name == "assay" else "not installed"
 
 
 def _lines(path: str) -> list[str]:

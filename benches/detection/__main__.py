@@ -48,21 +48,25 @@ def markdown(scores: Scores, missing: Sequence[str] = ()) -> str:
     """The tables: entrants by data set, what is asked, and what assay does not see."""
     parts = [_clean_table(scores), _MISSING.format("; ".join(missing)) if missing else ""]
     parts += [f"### {share:.0%} of the events corrupted\n\n{_recall_table(scores, share)}" for share in SHARES]
-    parts.append("## What is asked\n\n" + Threshold.table(thresholds(scores)))
+    parts.append("## What is asked\n\n" + _ASKED + Threshold.table(thresholds(scores)))
+    parts.append(_STRICTER + Threshold.table(thresholds(scores, everywhere=False)))
     parts.append("## What assay finds, and what it does not\n\n" + _KINDS + _kinds_table(scores))
     return "\n".join(part for part in parts if part)
 
 
-def thresholds(scores: Scores) -> list[Threshold]:
-    """Clean looks, and recall against the best of those who keep the same limit on every data set."""
+def thresholds(scores: Scores, *, everywhere: bool = True) -> list[Threshold]:
+    """Clean looks, and recall against the best of those who keep the same limit: on every data set, or on that one."""
     found = [
         Threshold(f"{data}: clean looks that alarm", by[_OURS].clean_share, LIMIT, at_most=True)
         for data, by in scores.items()
     ]
-    keeping = [name for name in _names(scores) if name != _OURS and _keeps(scores, name)]
     for share in SHARES:
         for data, by in scores.items():
-            rivals = [(by[name].recall(share), name) for name in keeping if name in by]
+            rivals = [
+                (score.recall(share), name)
+                for name, score in by.items()
+                if name != _OURS and (_keeps(scores, name) if everywhere else score.clean_share <= LIMIT)
+            ]
             best, who = max(rivals, default=(0.0, "nobody"))
             found.append(Threshold(f"{data}: recall at {share:.0%}, against {who}", by[_OURS].recall(share), best))
     return found
@@ -112,6 +116,11 @@ Written by `python -m benches.detection`; the [README](../README.md#detection) s
 clean look in a thousand on some data set, so its recall counts for nothing: whoever always alarms finds everything.
 """
 _MISSING: Final = "Not installed, so not here: {}.\n"
+_ASKED: Final = "Recall is held against the best of the others that keep the limit on every data set.\n\n"
+_STRICTER: Final = """And against those who keep it on that data set, whatever they do on the others (nobody knows beforehand which kind
+of data his own is):
+
+"""
 _KINDS: Final = """All data sets together. What stays inside the range of what is usual, in a small share of the events, is not seen.
 
 """
