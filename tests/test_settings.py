@@ -103,3 +103,32 @@ def test_an_unknown_dataset_is_opened_on_loopback_alone(host: str, url: str, *, 
     settings = load(host=host)
     assert (settings.opens_datasets, settings.url) == (loopback, url)
     assert load(host=host, open_datasets=not loopback).opens_datasets is not loopback
+
+
+ENTRY = """[[alert_exceptions]]
+alert = "FieldDrift"
+dataset = "d"
+reason = "a new tariff"
+until = 2026-12-31
+"""
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        pytest.param(ENTRY, "entry 1: say either|entry 1:.*mute = true, or widen", id="neither muted nor widened"),
+        pytest.param(ENTRY + "mute = true\nwiden = 2", "entry 1:.*mute = true, or widen", id="both"),
+        pytest.param(
+            ENTRY.replace("reason", "because") + "mute = true", "entry 1: (reason is missing|because)", id="no reason"
+        ),
+        pytest.param(ENTRY.replace("until", "from") + "mute = true", "entry 1: (until is missing|from)", id="no end"),
+        pytest.param(ENTRY.replace("2026-12-31", "'soon'") + "mute = true", "entry 1: until", id="no date"),
+        pytest.param(
+            ENTRY + "mute = true\n" + ENTRY.replace('"d"', '"D!"'), "entry 2: dataset", id="no dataset's name"
+        ),
+    ],
+)
+def test_an_exception_from_an_alert_says_why_and_until_when(workspace: Path, entry: str, says: str) -> None:
+    (workspace / "assay.toml").write_text(entry)
+    with pytest.raises(UsageError, match=says):
+        load()

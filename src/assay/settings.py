@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Mapping
+from datetime import date
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import ByteSize, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -25,6 +27,27 @@ FILE: Final = "assay.toml"
 
 _Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 _Duration = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]*)(s|m|h|d)$")]
+
+
+class AlertExceptionEntry(BaseModel):
+    """One `[[alert_exceptions]]` of `assay.toml`: an alert is muted, or its limit widened, for a reason and a while."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    alert: str
+    dataset: _Name
+    field: str = ""
+    source: str = ""
+    widen: float | None = None
+    mute: bool = False
+    reason: str
+    until: date
+
+    @model_validator(mode="after")
+    def _one_thing(self) -> Self:
+        if self.mute == (self.widen is not None):
+            raise ValueError("say either mute = true, or widen = a factor")
+        return self
 
 
 class Settings(BaseSettings):
@@ -70,6 +93,9 @@ class Settings(BaseSettings):
     alert_hold: _Duration = Field("5m", description="How long an alert stays up after its condition has gone.")
     alert_windows: Annotated[tuple[_Duration, ...], NoDecode] = Field(
         ("1m", "5m", "1h"), min_length=1, description="The windows that rules look at."
+    )
+    alert_exceptions: tuple[AlertExceptionEntry, ...] = Field(
+        (), description="Alerts that are muted or widened, each for a reason and until a day; see below."
     )
     memory_limit: str = Field("1GB", description="What DuckDB may use while it writes.")
     shutdown_s: int = Field(10, ge=1, description="How long a stop waits for requests in flight.")
@@ -152,11 +178,22 @@ def load(**flags: Any) -> Settings:
         if not first["loc"]:
             raise UsageError(f"settings ({workspace() / FILE}, ASSAY_… or flags): {first['msg']}") from error
         name = str(first["loc"][0])
+        if name == "alert_exceptions" and len(first["loc"]) > 1:
+            raise UsageError(f"setting {name} ({workspace() / FILE}): {_of_entry(first)}") from error
         where = "flag" if name in given else f"{workspace() / FILE} or ASSAY_{name.upper()}"
         reason = "is no setting; take it out" if first["type"] == "extra_forbidden" else first["msg"]
         raise UsageError(f"setting {name} ({where}): {reason}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{workspace() / FILE}: {error}") from error
+
+
+def _of_entry(error: Mapping[str, Any]) -> str:
+    """What is wrong with one of several tables, and which that is."""
+    _, number, *names = error["loc"]
+    reason = {"missing": "is missing", "extra_forbidden": "is no key of it; take it out"}
+    return f"entry {int(number) + 1}: {'.'.join(map(str, names))} {reason.get(error['type'], error['msg'])}".replace(
+        "  ", " "
+    )
 
 
 def is_loopback(host: str) -> bool:

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
@@ -245,6 +246,16 @@ class Workspace:
         }
         return files, promtool is not None
 
+    def remarks(self) -> list[str]:
+        """What is to be said of the exceptions from the alerts: those that have ended, and those that mean nothing."""
+        from assay.monitor.exceptions import exception_remarks
+
+        return exception_remarks(
+            self._rule_settings().exceptions,
+            [contract for contract, _ in self.versions.active_contracts()],
+            today=datetime.now(UTC).date(),
+        )
+
     def _write(self, files: Mapping[Path, bytes]) -> list[Path]:
         """Write what has changed; which those are."""
         changed = [path for path, data in files.items() if not path.exists() or path.read_bytes() != data]
@@ -276,6 +287,7 @@ class Workspace:
         raise EditedByHand(self._models, "".join(diff), "--force overwrites it")
 
     def _rule_settings(self) -> Any:
+        from assay.monitor.exceptions import AlertException
         from assay.monitor.rules import RuleSettings, read_intervals
 
         scrape_s, evaluation_s = 5.0, 5.0
@@ -288,6 +300,9 @@ class Workspace:
             alert_hold=self.settings.alert_hold,
             alert_windows=self.settings.alert_windows,
             base_url=self.settings.url,
+            exceptions=tuple(
+                AlertException(**each.model_dump(exclude={"mute"})) for each in self.settings.alert_exceptions
+            ),
         )
 
 

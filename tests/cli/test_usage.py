@@ -272,3 +272,16 @@ def test_the_template_is_the_checkouts_own(assay: Command, bench: Bench) -> None
     assert assay("init", str(folder)).code == 2
     (bench.folder / "file").touch()
     assert assay("init", str(bench.folder / "file")).code in {2, 3}
+
+
+def test_rules_says_what_is_to_be_said_of_exceptions(assay: Command, bench: Bench) -> None:
+    bench.contract("d", {"a": NUMBER})
+    entry = '[[alert_exceptions]]\nalert = "Silence"\ndataset = "d"\nreason = "r"\nuntil = 2026-01-31\nmute = true\n'
+    (bench.folder / "assay.toml").write_text(entry)
+    ran = assay("rules")
+    assert ran.code == 0
+    assert "Silence of d: the exception ended on 2026-01-31; the alert is in force again. Take it out\n" in ran.err
+    (bench.folder / "assay.toml").write_text(entry.replace('"Silence"', '"Silent"'))
+    ran = assay("rules")
+    assert (ran.code, ran.out) == (2, "")
+    assert "Silent of d: there is no such alert; take one of FieldDrift" in ran.err

@@ -75,7 +75,7 @@ def test_promtool_agrees(promtool: Path, tmp_path: Path, contracts: list[Contrac
 
 
 MUTATIONS = {
-    "counts need more": ("3 + (", "30 + ("),
+    "counts need more": ("3 + assay:", "30 + assay:"),
     "counts need less": ("+ 6 * sqrt(", "+ 1 * sqrt("),
     "drift base doubled": ("drift_base', expr: vector(0.02)", "drift_base', expr: vector(0.04)"),
     "drift base halved": ("drift_base', expr: vector(0.02)", "drift_base', expr: vector(0.01)"),
@@ -87,10 +87,18 @@ MUTATIONS = {
     "no violations": ("assay_violations_total[", "assay_nothing_total["),
     "silence too late": ("> 45", "> 450"),
     "silence of all": ("\n      and on (dataset) assay:reject_share\n", "\n"),
-    "drop": ("0.75 * assay:volume_usual", "0.6 * assay:volume_usual"),
-    "drop too early": ("0.75 * assay:volume_usual", "0.9 * assay:volume_usual"),
-    "surge": ("1.5 * assay:volume_usual", "1.8 * assay:volume_usual"),
-    "surge too early": ("1.5 * assay:volume_usual", "1.3 * assay:volume_usual"),
+    "silence too early": ("> 45", "> 30"),
+    "silence of few": ("assay:silence_due > 20", "assay:silence_due > 5"),
+    "silence of many": ("assay:silence_due > 20", "assay:silence_due > 50"),
+    "drop": ("0.75 * assay:volume_expected", "0.6 * assay:volume_expected"),
+    "drop too early": ("0.75 * assay:volume_expected", "0.9 * assay:volume_expected"),
+    "surge": ("1.5 * assay:volume_expected", "1.8 * assay:volume_expected"),
+    "surge too early": ("1.5 * assay:volume_expected", "1.3 * assay:volume_expected"),
+    "replicas apart": ("sum by (dataset) (rate(", "max by (dataset) (rate("),
+    "replicas not summed": ("sum by (dataset, field, bin) (increase(", "max by (dataset, field, bin) (increase("),
+    "one version is two": ("(assay_contract_info)) > 1", "(assay_contract_info)) > 0"),
+    "versions unseen": ("(assay_contract_info)) > 1", "(assay_contract_info)) > 2"),
+    "versions at once": ("for: 1m", "for: 0s"),
     "down": ("absent(up{", "absent(upp{"),
     "up": ('absent(up{job="assay"} == 1)', 'absent(up{job="assay"} == 2)'),
     "backlog": ("(assay_log_oldest_seconds) > 60", "(assay_log_oldest_seconds) > 50"),
@@ -128,9 +136,9 @@ tests:
     exp_alerts:
     - exp_labels: {{severity: page, dataset: agrawal}}
       exp_annotations:
-        summary: 'agrawal: 11 events were rejected, above the limit of 3.1'
-        description: "Nothing is lost: rejected events are in quarantine. FieldViolations names the fields, \
-SourceRejectRate the senders. Fix the sender or the contract, then replay."
+        summary: 'agrawal: 11 events were rejected, expected 0.0, above the limit of 3.1'
+        description: "Violations in 5m: sa\\"l{{{{ary (12). Rejected by source: key (12). Nothing is lost: rejected events \
+are in quarantine. Fix the sender or the contract, then replay."
         dashboard: http://localhost:8080/ui/datasets/agrawal
         runbook_url: docs/how-to/runbook.md#rejectrate
   - alertname: FieldViolations
@@ -138,7 +146,7 @@ SourceRejectRate the senders. Fix the sender or the contract, then replay."
     exp_alerts:
     - exp_labels: {{severity: warn, dataset: agrawal, field: 'sa"l{{{{ary', type: missing}}
       exp_annotations:
-        summary: 'agrawal: field sa"l{{{{ary: 11 violations of type missing, above the limit of 3.1'
+        summary: 'agrawal: field sa"l{{{{ary: 11 violations of type missing, expected 0.0, above the limit of 3.1'
         description: "Look at the quarantine, grouped by fingerprint, for examples. Either the sender has a fault, or the \
 contract is too narrow: then widen the field, activate, and replay the quarantine."
         dashboard: http://localhost:8080/ui/datasets/agrawal
@@ -200,6 +208,7 @@ ALL = [
     "VolumeDrop",
     "VolumeSurge",
     "NotStorable",
+    "ContractsDiffer",
     "LogBacklog",
     "CollectorDown",
 ]

@@ -13,11 +13,14 @@ __all__ = ["rules", "say_rendered"]
 @app.command()
 def rules(*, force: ForceOption = False, as_json: JsonOption = False) -> None:
     """Render `promconfig/` and `app/contracts.py` from the active contracts; promtool checks the rules where it is."""
-    rendered = Workspace(configuration.load()).render(force=force, thoroughly=True)
+    workspace = Workspace(configuration.load())
+    rendered = workspace.render(force=force, thoroughly=True)
     written, checked = rendered
     text = "\n".join(map(str, written)) if written else "nothing has changed"
     result(text, {"written": [str(path) for path in written], "checked": checked}, as_json=as_json)
     say_rendered(rendered)
+    for remark in workspace.remarks():
+        say(f"assay: alert_exceptions: {remark}")
 
 
 def say_rendered(rendered: Rendered) -> None:

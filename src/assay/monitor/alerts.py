@@ -9,13 +9,12 @@ from typing import Final, Literal
 from assay.monitor.promql import above, by, quoted
 from assay.monitor.recording import RARE
 from assay.monitor.rule_settings import RuleSettings, Window
+from assay.monitor.sentences import DATASET, NAMED_FIELD, Passed, named, queried
 
 __all__ = ["Alert", "alerts"]
 
 _FIELD: Final = ("dataset", "field")
 _BIN: Final = ("dataset", "field", "bin")
-_DATASET: Final = "{{ $labels.dataset }}"
-_NAMED_FIELD: Final = f"{_DATASET}: field {{{{ $labels.field }}}}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class Alert:
     description: str
     wait: str = ""
     hold: bool = True
-    page: str = f"/ui/datasets/{_DATASET}"
+    page: str = f"/ui/datasets/{DATASET}"
 
 
 def alerts(settings: RuleSettings, *, profiled: bool) -> list[Alert]:
@@ -74,34 +73,6 @@ def _fresh(window: Window) -> str:
     return f"unless on {by(_FIELD)} ({changed})"
 
 
-def _passed(
-    windows: Sequence[Window],
-    figure: str,
-    limit: str,
-    key: Sequence[str],
-    labels: Sequence[str],
-    *,
-    only: str = "",
-    digits: int = 1,
-) -> str:
-    """The end of a sentence: the limit that was passed, asked for when the alert is written.
-
-    `figure` and `limit` are recorded series without their window, `only` a further matcher of the figure.
-    """
-    matchers = [f"{name}=%[{i}]q" for i, name in enumerate(key, start=1)]
-    figure_selector = "{" + ",".join([*matchers, *([only] if only else [])]) + "}"
-    limit_selector = "{" + ",".join(matchers[: len(labels)]) + "}"
-    query = " or ".join(
-        f"{limit}:n{window.text}{limit_selector} < scalar(sum({figure}:n{window.text}{figure_selector}))"
-        for window in windows
-    )
-    arguments = " ".join(f"$labels.{name}" for name in key)
-    return (
-        f"{{{{ with printf `{query}` {arguments} | query }}}}"
-        f", above the limit of {{{{ . | first | value | printf `%.{digits}f` }}}}{{{{ end }}}}"
-    )
-
-
 def _profile_alerts(settings: RuleSettings) -> list[Alert]:
     windows, drift_windows = settings.windows(), settings.drift_windows()
 
@@ -114,8 +85,10 @@ def _profile_alerts(settings: RuleSettings) -> list[Alert]:
             "FieldDrift",
             "page",
             _over_windows(drift_windows, drift),
-            f"{_NAMED_FIELD} is no longer distributed as in its profile: distance {{{{ printf `%.3f` $value }}}}"
-            + _passed(drift_windows, "assay:drift", "assay:drift_limit", _FIELD, _FIELD, digits=3),
+            f"{NAMED_FIELD} is no longer distributed as in its profile: distance {{{{ printf `%.3f` $value }}}}"
+            + Passed("assay:drift", "assay:drift_expected", "assay:drift_limit", _FIELD, _FIELD).text(
+                drift_windows, digits=3
+            ),
             "Open the dashboard and compare the field's bins with the profile: a changed unit, a default in place of "
             "values and a new population look different there. If the change is right, learn again and activate.",
         ),
@@ -129,8 +102,8 @@ def _profile_alerts(settings: RuleSettings) -> list[Alert]:
                 _BIN,
                 _BIN,
             ),
-            f"{_NAMED_FIELD}: {{{{ printf `%.0f` $value }}}} values in bin {{{{ $labels.bin }}}}"
-            + _passed(windows, "assay:values", "assay:rare_limit", _BIN, _BIN)
+            f"{NAMED_FIELD}: {{{{ printf `%.0f` $value }}}} values in bin {{{{ $labels.bin }}}}"
+            + Passed("assay:values", "assay:rare_expected", "assay:rare_limit", _BIN, _BIN).text(windows)
             + " (null: missing; low, high: beyond all seen; _other: of another kind)",
             "Values that the profile hardly ever saw are coming. Ask the sender what changed; look at the newest "
             "events of the dataset. If the values are right, learn again and activate.",
@@ -142,6 +115,9 @@ def _contract_alerts(settings: RuleSettings) -> list[Alert]:
     windows = settings.windows()
     kinds, sources, dataset = (*_FIELD, "type"), ("dataset", "source"), ("dataset",)
     only = 'outcome="rejected"'
+    w = settings.drift_windows()[-1].text
+    fields = named(f"topk(3, sum by (field) (assay:violations:n{w}{{dataset=%q}}) > 0)", "field", "the event itself")
+    senders = named(f"topk(3, sum by (source) (assay:events:n{w}{{dataset=%q,{only}}}) > 0)", "source")
 
     def rejected(labels: Sequence[str]) -> Callable[[Window], str]:
         return lambda w: f"sum by {by(labels)} (assay:events:n{w.text}{{{only}}})"
@@ -158,9 +134,11 @@ def _contract_alerts(settings: RuleSettings) -> list[Alert]:
                 _FIELD,
             ),
             # A violation of the event itself has no field.
-            f"{_DATASET}: {{{{ with $labels.field }}}}field {{{{ . }}}}{{{{ else }}}}the event{{{{ end }}}}: "
+            f"{DATASET}: {{{{ with $labels.field }}}}field {{{{ . }}}}{{{{ else }}}}the event{{{{ end }}}}: "
             "{{ printf `%.0f` $value }} violations of type {{ $labels.type }}"
-            + _passed(windows, "assay:violations", "assay:violation_limit", kinds, _FIELD),
+            + Passed("assay:violations", "assay:violation_expected", "assay:violation_limit", kinds, _FIELD).text(
+                windows
+            ),
             "Look at the quarantine, grouped by fingerprint, for examples. Either the sender has a fault, or the "
             "contract is too narrow: then widen the field, activate, and replay the quarantine.",
         ),
@@ -168,10 +146,13 @@ def _contract_alerts(settings: RuleSettings) -> list[Alert]:
             "RejectRate",
             "page",
             _count_above(settings, rejected(dataset), lambda w: f"assay:reject_limit:n{w.text}", dataset, dataset),
-            f"{_DATASET}: {{{{ printf `%.0f` $value }}}} events were rejected"
-            + _passed(windows, "assay:events", "assay:reject_limit", dataset, dataset, only=only),
-            "Nothing is lost: rejected events are in quarantine. FieldViolations names the fields, SourceRejectRate "
-            "the senders. Fix the sender or the contract, then replay.",
+            f"{DATASET}: {{{{ printf `%.0f` $value }}}} events were rejected"
+            + Passed("assay:events", "assay:reject_expected", "assay:reject_limit", dataset, dataset, only).text(
+                windows
+            ),
+            # The one page of a fault: it names what FieldViolations and SourceRejectRate would.
+            f"Violations in {w}: {fields}. Rejected by source: {senders}. Nothing is lost: rejected events are in "
+            "quarantine. Fix the sender or the contract, then replay.",
         ),
         Alert(
             "SourceRejectRate",
@@ -179,25 +160,25 @@ def _contract_alerts(settings: RuleSettings) -> list[Alert]:
             _count_above(
                 settings, rejected(sources), lambda w: f"assay:source_reject_limit:n{w.text}", sources, sources
             ),
-            f"{_DATASET}: {{{{ printf `%.0f` $value }}}} events of source {{{{ $labels.source }}}} were rejected"
-            + _passed(windows, "assay:events", "assay:source_reject_limit", sources, sources, only=only),
+            f"{DATASET}: {{{{ printf `%.0f` $value }}}} events of source {{{{ $labels.source }}}} were rejected"
+            + Passed(
+                "assay:events", "assay:source_reject_expected", "assay:source_reject_limit", sources, sources, only
+            ).text(windows),
             "This sender's events break the contract: show them the quarantine's examples.",
         ),
     ]
 
 
 def _volume_alerts(settings: RuleSettings) -> list[Alert]:
-    last = "max by (dataset) (assay_last_event_timestamp_seconds)"
-    # As it was before the silence: a short window would forget it while it lasts.
-    usual = f"sum by (dataset) (rate(assay_events_total[{settings.windows()[-1].text}] offset 45s))"
+    known = "and on (dataset) assay:reject_share"
+    due = queried("assay:silence_due{dataset=%[1]q}", ("dataset",), "{{ printf `%.0f` $v }}")
     every = [
         Alert(
             "Silence",
             "page",
-            f"(time() - ({last} > 0)) > 45\n"
-            f"and on (dataset) ((time() - {last}) * on (dataset) {usual} > 20)\n"
-            "and on (dataset) assay:reject_share",
-            f"{_DATASET}: no event for {{{{ $value | humanizeDuration }}}}, though more than 20 were due",
+            f"assay:silent_seconds > 45\nand on (dataset) assay:silence_due > 20\n{known}",
+            f"{DATASET}: no event for {{{{ $value | humanizeDuration }}}}, above the limit of 45s, though {due} were due, "
+            "above the limit of 20",
             "Nothing arrives. Check the senders, and the network between them and the collector.",
         )
     ]
@@ -205,23 +186,28 @@ def _volume_alerts(settings: RuleSettings) -> list[Alert]:
     if volume is None:
         return every
     current, longer = volume[0].text, volume[1].text
-    came = f"sum by (dataset) (assay:events:n{current})"
-    known = "and on (dataset) assay:reject_share"
+
+    def sentence(limit: str, side: str) -> str:
+        return (
+            f"{DATASET}: {{{{ printf `%.0f` $value }}}} events in {current}"
+            + queried("assay:volume_expected{dataset=%[1]q}", ("dataset",), ", expected {{ printf `%.0f` $v }}")
+            + f" after the last {longer}"
+            + queried(limit + "{dataset=%[1]q}", ("dataset",), f", {side} the limit of {{{{ printf `%.0f` $v }}}}")
+        )
+
     every += [
         Alert(
             "VolumeDrop",
             "page",
-            f"{came} < on (dataset) (0.75 * assay:volume_usual - 4 * sqrt(assay:volume_usual))\n{known}",
-            f"{_DATASET}: {{{{ printf `%.0f` $value }}}} events in {current}, less than three quarters of what the last "
-            f"{longer} lets expect",
+            f"assay:volume:n{current} < on (dataset) assay:volume_low\n{known}",
+            sentence("assay:volume_low", "below"),
             "A part of the events is missing. Compare the sources on the dashboard: has one of them stopped?",
         ),
         Alert(
             "VolumeSurge",
             "warn",
-            f"{came} > on (dataset) (4 + 1.5 * assay:volume_usual + 4 * sqrt(assay:volume_usual))\n{known}",
-            f"{_DATASET}: {{{{ printf `%.0f` $value }}}} events in {current}, more than one and a half times what the "
-            f"last {longer} lets expect",
+            f"assay:volume:n{current} > on (dataset) assay:volume_high\n{known}",
+            sentence("assay:volume_high", "above"),
             "Events are sent twice, or there are more of them. Compare the sources; senders that retry should use an "
             "Idempotency-Key.",
         ),
@@ -236,16 +222,30 @@ def _collector_alerts(settings: RuleSettings) -> list[Alert]:
             "NotStorable",
             "warn",
             f"sum by (dataset) (increase(assay_not_storable_total[{recent}])) > 0",
-            f"{_DATASET}: the store refused {{{{ printf `%.0f` $value }}}} events that the contract accepts, above the "
-            "limit of 0",
+            f"{DATASET}: the store refused {{{{ printf `%.0f` $value }}}} events that the contract accepts, expected "
+            "0, above the limit of 0",
             "They are in quarantine as not_storable, with the store's reason. The table or an index may be in the way.",
+        ),
+        Alert(
+            "ContractsDiffer",
+            "page",
+            # A collector shows one version of a dataset; two of them are two collectors that differ.
+            "count by (dataset) (count by (dataset, version, mode) (assay_contract_info)) > 1",
+            f"{DATASET}: the collectors enforce {{{{ $value }}}} contracts ("
+            "{{ range $i, $s := printf `count by (version, mode) (assay_contract_info{dataset=%q})` "
+            '$labels.dataset | query | sortByLabel "version" }}{{ if $i }}, {{ end }}version {{ $s.Labels.version }} in mode '
+            "{{ $s.Labels.mode }} on {{ $s.Value }}{{ end }}), expected 1",
+            "The same event is judged in two ways. Bring the newer active.json to the collectors that lack it, or look in "
+            "their log for why they do not take it.",
+            wait="1m",
+            hold=False,
         ),
         Alert(
             "LogBacklog",
             "page",
             "max by (instance) (assay_log_oldest_seconds) > 60",
             "Collector {{ $labels.instance }}: the oldest event has waited {{ $value | humanizeDuration }} for its "
-            "table, above the limit of 60 s",
+            "table, expected 1s, above the limit of 60s",
             "Events are safe in the log. Another program holds the store, or the store fails: /readyz names it.",
             wait="30s",
             hold=False,
@@ -255,7 +255,7 @@ def _collector_alerts(settings: RuleSettings) -> list[Alert]:
             "CollectorDown",
             "page",
             f"absent(up{{job={quoted(settings.job)}}} == 1)",
-            "No collector answers Prometheus: 0 are up, and at least 1 is needed",
+            "No collector answers Prometheus: 0 are up, expected at least 1",
             "Start it (bin/serve.sh), and check that Prometheus can reach it.",
             wait="30s",
             hold=False,

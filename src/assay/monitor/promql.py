@@ -24,12 +24,12 @@ def by(labels: Sequence[str]) -> str:
 
 
 def count_limit(expected: str) -> str:
-    """What a count of mean `expected` (an expression) exceeds once in 10^7 looks at most, at any mean; never below 3.
+    """What a count of mean `expected` (a series) exceeds once in 10^7 looks at most, at any mean; never below 3.
 
     With L = `expected`: 3 + L + 6 * sqrt(L). A Poisson count above it has a chance of 1.3e-7 at most (computed; it
     needs four events even where none is expected).
     """
-    return f"3 + ({expected})\n+ 6 * sqrt({expected})"
+    return f"3 + {expected} + 6 * sqrt({expected})"
 
 
 def above(figure: str, limit: str, labels: Sequence[str], *, many: bool = False) -> str:

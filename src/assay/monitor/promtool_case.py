@@ -63,15 +63,23 @@ class Case:
         """A series that stays at `value`."""
         self._add(name, labels, f"{value:.10g}+0x{self._steps(self.until_s)}")
 
-    def counter(self, name: str, labels: Mapping[str, str], *phases: tuple[float, float]) -> None:
-        """A counter that grows by so much a scrape for so many seconds, then ...: (increment, seconds)."""
+    def counter(
+        self, name: str, labels: Mapping[str, str], *phases: tuple[float, float], restarts: bool = False
+    ) -> None:
+        """A counter that grows by so much a scrape for so many seconds, then ...: (increment, seconds).
+
+        With `restarts` it begins again at zero in each phase.
+        """
         parts: list[str] = []
         value = 0.0
-        for increment, duration_s in phases:
+        for wanted, duration_s in phases:
             steps = self._steps(duration_s)
+            # As binary fractions they add up exactly: a phase that began a trifle lower would be taken for a restart.
+            increment = round(wanted * 1024) / 1024
             # "a+bxn" is n + 1 samples: only the first phase has one at its start.
+            value = 0.0 if restarts else value
             first, more = (value + increment, steps - 1) if parts else (0.0, steps)
-            parts.append(f"{first:.10g}+{increment:.10g}x{more}")
+            parts.append(f"{first:.17g}+{increment:.17g}x{more}")
             value += increment * steps
         self._add(name, labels, " ".join(parts))
 
@@ -83,6 +91,11 @@ class Case:
         """The same, beginning again at zero half-way."""
         half = max(1, self._steps(self.until_s) // 2)
         self._add(name, labels, f"0+{increment:.10g}x{half} 0+{increment:.10g}x{half}")
+
+    def shared(self, name: str, labels: Mapping[str, str], increment: float) -> None:
+        """A counter that grows by `increment` at each scrape on two collectors together, one of which restarts."""
+        self.steady(name, {**labels, "instance": "a"}, increment / 2)
+        self.restarted(name, {**labels, "instance": "b"}, increment / 2)
 
     def _add(self, name: str, labels: Mapping[str, str], values: str) -> None:
         self.series.append(Line(series=selector(name, labels), values=values))

@@ -9,10 +9,21 @@ from typing import Final
 from assay.contract.document import Contract, Field
 from assay.contract.evidence import Bins
 from assay.monitor.bins import binned_fields
+from assay.monitor.exceptions import exception_records, widened
 from assay.monitor.promql import by, count_limit
 from assay.monitor.rule_settings import RuleSettings, Window
 
-__all__ = ["RARE", "Recording", "constants", "drift_k", "recordings", "reject_share", "violation_share"]
+__all__ = [
+    "RARE",
+    "Recording",
+    "constants",
+    "drift_k",
+    "drift_mean",
+    "exceptions",
+    "recordings",
+    "reject_share",
+    "violation_share",
+]
 
 #: The bins that clean data hardly reaches.
 RARE: Final = "null|low|high|_other"
@@ -32,6 +43,12 @@ class Recording:
     labels: dict[str, str] = field(default_factory=dict)
 
 
+def drift_mean(bins: Bins) -> float:
+    """The distance that chance alone makes between a field's sample and its profile, in units of 1/N + 1/M."""
+    reached = sum(1 for share in bins.share.values() if share > 0)
+    return float(max(reached, 2) - 1)
+
+
 def drift_k(bins: Bins) -> float:
     """How far chance alone drives the distance of a field's sample from its profile, in units of 1/N + 1/M.
 
@@ -40,8 +57,7 @@ def drift_k(bins: Bins) -> float:
     """
     from scipy.stats import chi2  # type: ignore[attr-defined]
 
-    reached = sum(1 for share in bins.share.values() if share > 0)
-    return float(chi2.isf(2.5e-7, max(reached, 2) - 1))
+    return float(chi2.isf(2.5e-7, drift_mean(bins)))
 
 
 def violation_share(contract: Contract) -> float:
@@ -76,11 +92,17 @@ def _field_constants(labels: dict[str, str], field: Field, settings: RuleSetting
         _constant("assay:rows", field.bins.rows, labels),
         _constant("assay:drift_base", settings.drift_base, labels),
         _constant("assay:drift_k", drift_k(field.bins), labels),
+        _constant("assay:drift_mean", drift_mean(field.bins), labels),
     ]
 
 
 def _constant(record: str, value: float, labels: dict[str, str]) -> Recording:
     return Recording(record, f"vector({value:.6g})", labels)
+
+
+def exceptions(settings: RuleSettings) -> list[Recording]:
+    """Which alerts are muted or widened at the moment."""
+    return [Recording(*each) for each in exception_records(settings.exceptions)]
 
 
 def recordings(settings: RuleSettings, *, profiled: bool) -> list[Recording]:
@@ -94,17 +116,18 @@ def recordings(settings: RuleSettings, *, profiled: bool) -> list[Recording]:
         )
     ]
     for window in settings.windows():
-        rules += _event_rules(window)
+        rules += _event_rules(window, settings)
     if profiled:
         rules += _expected_rules()
         drift_windows = settings.drift_windows()
         for window in settings.windows():
-            rules += _value_rules(window)
+            rules += _value_rules(window, settings)
             if window in drift_windows:
-                rules += _drift_rules(window)
+                rules += _drift_rules(window, settings)
+    rules += _silence_rules(settings)
     volume = settings.volume_windows()
     if volume is not None:
-        rules.append(_usual_volume(*volume))
+        rules += _volume_rules(*volume, settings)
     return rules
 
 
@@ -112,7 +135,7 @@ def _counted(metric: str, labels: Sequence[str], window: Window) -> str:
     return f"sum by {by(labels)} (increase({metric}[{window.text}])) * {window.gain:.6g}"
 
 
-def _event_rules(window: Window) -> list[Recording]:
+def _event_rules(window: Window, settings: RuleSettings) -> list[Recording]:
     w = window.text
     events = f"assay:events:n{w}"
     violations = f"assay:violation_share:field * on (dataset) group_left () sum by (dataset) ({events})"
@@ -122,10 +145,16 @@ def _event_rules(window: Window) -> list[Recording]:
     return [
         Recording(events, _counted("assay_events_total", ("dataset", "source", "outcome"), window)),
         Recording(f"assay:violations:n{w}", _counted("assay_violations_total", ("dataset", "field", "type"), window)),
-        Recording(f"assay:violation_limit:n{w}", count_limit(violations)),
-        Recording(f"assay:reject_limit:n{w}", count_limit(rejects)),
-        Recording(f"assay:source_reject_limit:n{w}", count_limit(source_rejects)),
+        *_limited("FieldViolations", f"assay:violation_expected:n{w}", violations, settings),
+        *_limited("RejectRate", f"assay:reject_expected:n{w}", rejects, settings),
+        *_limited("SourceRejectRate", f"assay:source_reject_expected:n{w}", source_rejects, settings),
     ]
+
+
+def _limited(alert: str, record: str, expected: str, settings: RuleSettings) -> list[Recording]:
+    """A count that is expected, and the limit above which an alert speaks."""
+    limit = widened(settings.exceptions, alert, count_limit(record))
+    return [Recording(record, expected), Recording(record.replace("_expected:", "_limit:"), limit)]
 
 
 def _expected_rules() -> list[Recording]:
@@ -148,17 +177,22 @@ def _expected_rules() -> list[Recording]:
     ]
 
 
-def _value_rules(window: Window) -> list[Recording]:
+def _value_rules(window: Window, settings: RuleSettings) -> list[Recording]:
     w = window.text
     values, total = f"assay:values:n{w}", f"assay:total:n{w}"
     return [
         Recording(values, _counted("assay_field_values_total", _BIN, window)),
         Recording(total, f"sum by {by(_FIELD)} ({values}) > 0"),
-        Recording(f"assay:rare_limit:n{w}", count_limit(f"assay:rare_share * on {by(_FIELD)} group_left () {total}")),
+        *_limited(
+            "FieldRareBin",
+            f"assay:rare_expected:n{w}",
+            f"assay:rare_share * on {by(_FIELD)} group_left () {total}",
+            settings,
+        ),
     ]
 
 
-def _drift_rules(window: Window) -> list[Recording]:
+def _drift_rules(window: Window, settings: RuleSettings) -> list[Recording]:
     w = window.text
     total, share = f"assay:total:n{w}", f"assay:share:n{w}"
     chance = f"(1 / {total} + on {by(_FIELD)} 1 / assay:rows)"
@@ -171,18 +205,43 @@ def _drift_rules(window: Window) -> list[Recording]:
             f"  / on {by(_BIN)} ({share} + on {by(_BIN)} assay:expected:floored)\n"
             ")",
         ),
+        Recording(f"assay:drift_expected:n{w}", f"assay:drift_mean * on {by(_FIELD)} {chance}"),
         Recording(
             f"assay:drift_limit:n{w}",
-            f"assay:drift_base + on {by(_FIELD)} assay:drift_k * on {by(_FIELD)} {chance}",
+            widened(
+                settings.exceptions,
+                "FieldDrift",
+                f"assay:drift_base + on {by(_FIELD)} assay:drift_k * on {by(_FIELD)} {chance}",
+            ),
         ),
     ]
 
 
-def _usual_volume(current: Window, usual: Window) -> Recording:
-    """What the events of the last hour let expect, once an hour of them is known: a fresh start is no surge."""
+def _silence_rules(settings: RuleSettings) -> list[Recording]:
+    """How long nothing has come, and how many events were due since then."""
+    # The rate as it was before the silence: a short window would forget it while it lasts.
+    rate = f"sum by (dataset) (rate(assay_events_total[{settings.windows()[-1].text}] offset 45s))"
+    return [
+        Recording("assay:silent_seconds", "time() - (max by (dataset) (assay_last_event_timestamp_seconds) > 0)"),
+        Recording("assay:silence_due", f"assay:silent_seconds * on (dataset) {rate}"),
+    ]
+
+
+def _volume_rules(current: Window, usual: Window, settings: RuleSettings) -> list[Recording]:
+    """What the events of the last hour let expect, once an hour of them is known: a fresh start is no surge.
+
+    Four standard deviations of chance, and beyond them a quarter less or half more, are not worth a word.
+    """
     c, u = current.text, usual.text
-    return Recording(
-        "assay:volume_usual",
-        f"{current.length_s * current.gain:.6g} * sum by (dataset) (rate(assay_events_total[{u}] offset {c}))\n"
-        f"and on (dataset) (sum by (dataset) (rate(assay_events_total[{c}] offset {u})) > 0)",
-    )
+    low = "0.75 * assay:volume_expected - 4 * sqrt(assay:volume_expected)"
+    high = "4 + 1.5 * assay:volume_expected + 4 * sqrt(assay:volume_expected)"
+    return [
+        Recording(f"assay:volume:n{c}", f"sum by (dataset) (assay:events:n{c})"),
+        Recording(
+            "assay:volume_expected",
+            f"{current.length_s * current.gain:.6g} * sum by (dataset) (rate(assay_events_total[{u}] offset {c}))\n"
+            f"and on (dataset) (sum by (dataset) (rate(assay_events_total[{c}] offset {u})) > 0)",
+        ),
+        Recording("assay:volume_low", widened(settings.exceptions, "VolumeDrop", low, lower=True)),
+        Recording("assay:volume_high", widened(settings.exceptions, "VolumeSurge", high)),
+    ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from assay.errors import UsageError
+from assay.monitor.exceptions import AlertException
 
 __all__ = ["RuleSettings", "Window", "duration_text", "read_intervals", "seconds"]
 
@@ -49,7 +50,7 @@ class RuleSettings:
     """Settings of the rules. Durations are Prometheus' text (`5m`), or seconds where the name ends in `_s`.
 
     `alert_hold`: how long an alert goes on after its reason has passed; `0s`: not at all. `drift_base`: the distance
-    between two distributions, in [0, 4], that is always tolerated.
+    between two distributions, in [0, 4], that is always tolerated. `exceptions`: the alerts that are muted or widened.
     """
 
     scrape_interval_s: float = 5
@@ -59,6 +60,7 @@ class RuleSettings:
     job: str = "assay"
     base_url: str = "http://localhost:8080"
     drift_base: float = 0.02
+    exceptions: tuple[AlertException, ...] = ()
 
     def windows(self) -> tuple[Window, ...]:
         """The windows, ascending.

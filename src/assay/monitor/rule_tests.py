@@ -26,6 +26,8 @@ TEST_FILE: Final = "data_quality_rules.test.yml"
 _RATE: Final = 1000.0
 #: How far above and below a limit the tests go.
 _ABOVE, _BELOW = 1.25, 0.8
+#: The same for events that are due: in a short window a scrape more or less counts.
+_MUCH, _LITTLE = 1.7, 0.6
 
 
 def render_rule_tests(contracts: Sequence[Contract], settings: RuleSettings) -> bytes:
@@ -40,7 +42,8 @@ def render_rule_tests(contracts: Sequence[Contract], settings: RuleSettings) -> 
             cases += [_rare(contract, clock, _ABOVE), _rare(contract, clock, _BELOW)]
         cases += [_rejects(contract, clock, _ABOVE), _rejects(contract, clock, _BELOW)]
     names = [contract.dataset for contract in contracts]
-    cases += [_silence(names, clock), *_volume(names, clock), *_collector(names, clock)]
+    cases += [_silence(names, clock), _few_due(names, clock, _MUCH), _few_due(names, clock, _LITTLE)]
+    cases += [*_volume(names, clock), *_collector(names, clock), _idle(contracts, clock)]
     document: dict[str, Any] = {
         "rule_files": [RULES_FILE],
         "evaluation_interval": duration_text(clock.evaluation_s),
@@ -54,13 +57,11 @@ def _duration_s(clock: Clock) -> float:
     return clock.settings.drift_windows()[-1].length_s
 
 
-def _values(case: Case, contract: Contract, label: str, shares: Mapping[str, float], instance: str = "a") -> None:
+def _values(case: Case, contract: Contract, label: str, shares: Mapping[str, float]) -> None:
     for each, share in shares.items():
-        if not share:  # says nothing, and half of all bins are such
-            continue
-        labels = {"dataset": contract.dataset, "field": label, "bin": each, "instance": instance}
-        add = case.steady if instance == "a" else case.restarted
-        add("assay_field_values_total", labels, _RATE * share)
+        if share:  # else it says nothing, and half of all bins are such
+            labels = {"dataset": contract.dataset, "field": label, "bin": each}
+            case.shared("assay_field_values_total", labels, _RATE * share)
 
 
 def _expected(case: Case, contract: Contract, label: str, bins: Bins) -> None:
@@ -76,22 +77,22 @@ def _clean(contract: Contract, clock: Clock) -> Case:
     for label, field in binned_fields(contract):
         assert field.bins is not None
         _expected(case, contract, label, field.bins)
-        shares = {each: field.bins.share.get(each, 0.0) for each in field.bins.labels}
-        for instance in ("a", "b"):
-            _values(case, contract, label, shares, instance)
+        _values(case, contract, label, field.bins.share)
     for label, _ in contract.root.walk():
         case.constant("assay_violations_total", {"dataset": dataset, "field": label, "type": "missing"}, 0)
     for source, rate in (("unknown", _RATE), ("idle", 0)):
         for outcome in ("accepted", "flagged", "rejected"):
             labels = {"dataset": dataset, "source": source, "outcome": outcome}
-            case.steady("assay_events_total", {**labels, "instance": "a"}, rate if outcome == "accepted" else 0)
-            case.restarted("assay_events_total", {**labels, "instance": "b"}, rate if outcome == "accepted" else 0)
+            case.shared("assay_events_total", labels, rate if outcome == "accepted" else 0)
     case.counter(
         "assay_last_event_timestamp_seconds", {"dataset": dataset}, (clock.settings.scrape_interval_s, case.until_s)
     )
-    case.constant("assay_not_storable_total", {"dataset": dataset}, 0)
-    case.constant("assay_log_oldest_seconds", {"instance": "a"}, 1)
-    case.constant("up", {"job": clock.settings.job}, 1)
+    for instance, up in (("a", 1), ("b", 0)):
+        case.restarted("assay_not_storable_total", {"dataset": dataset, "instance": instance}, 0)
+        case.constant("assay_log_oldest_seconds", {"instance": instance}, 59)
+        version = {"dataset": dataset, "version": str(contract.version), "mode": "enforce", "instance": instance}
+        case.constant("assay_contract_info", version, 1)
+        case.constant("up", {"job": clock.settings.job, "instance": instance}, up)
     case.silent()
     return case
 
@@ -191,16 +192,15 @@ def _rejects(contract: Contract, clock: Clock, factor: float) -> Case:
     possible = rejected <= _RATE
     rejected = min(rejected, _RATE)
     for source, accepted, refused in (("good", good, 0.0), ("bad", _RATE - rejected, rejected)):
-        for instance in ("a", "b"):
-            labels = {"dataset": dataset, "source": source, "instance": instance}
-            case.steady("assay_events_total", {**labels, "outcome": "accepted"}, accepted / 2)
-            case.steady("assay_events_total", {**labels, "outcome": "rejected"}, refused / 2)
+        labels = {"dataset": dataset, "source": source}
+        case.shared("assay_events_total", {**labels, "outcome": "accepted"}, accepted)
+        case.shared("assay_events_total", {**labels, "outcome": "rejected"}, refused)
     broken = []
     for label, field in contract.root.walk():
         share = max(violation_share(contract), sum(field.evidence.get("refusals", {}).values()))
         violations = factor * _count_limit(share * total) / clock.counted(1, window)
         labels = {"dataset": dataset, "field": label, "type": "missing"}
-        case.steady("assay_violations_total", labels, violations)
+        case.shared("assay_violations_total", labels, violations)
         broken.append({"field": label})
     fires = factor > 1
     case.firing("FieldViolations", ("field",), broken if fires else [], dataset=dataset)
@@ -219,7 +219,28 @@ def _silence(datasets: Sequence[str], clock: Clock) -> Case:
         labels = {"dataset": dataset, "source": "unknown", "outcome": "accepted"}
         case.counter("assay_events_total", labels, (_RATE, stop), (0, end - stop))
         case.constant("assay_last_event_timestamp_seconds", {"dataset": dataset}, stop)
+    case.firing("Silence", ("dataset",), [], at_s=stop + 40)
     case.firing("Silence", ("dataset",), [{"dataset": dataset} for dataset in datasets])
+    return case
+
+
+def _few_due(datasets: Sequence[str], clock: Clock, factor: float) -> Case:
+    """Every dataset stops, of which `factor` times 20 events would have come since, on two collectors."""
+    side = "beyond" if factor > 1 else "within"
+    window_s = clock.settings.windows()[-1].length_s
+    # The window ends 45 s before the last look, the events 10 s earlier. They began with the test.
+    end = clock.at(360)
+    stop = end - 55
+    seen_s = min(stop, window_s - 10)
+    rate = factor * 20 / 55 * window_s / seen_s * clock.settings.scrape_interval_s
+    case = Case(f"events stop that were few, {side} the limit", clock, end)
+    for dataset in datasets:
+        for instance in ("a", "b"):
+            labels = {"dataset": dataset, "source": "unknown", "outcome": "accepted", "instance": instance}
+            phases = ((rate / 2, stop / 2), (rate / 2, stop / 2), (0.0, end - stop))
+            case.counter("assay_events_total", labels, *phases)
+        case.constant("assay_last_event_timestamp_seconds", {"dataset": dataset}, stop)
+    case.firing("Silence", ("dataset",), [{"dataset": dataset} for dataset in datasets] if factor > 1 else [])
     return case
 
 
@@ -247,8 +268,10 @@ def _volume(datasets: Sequence[str], clock: Clock) -> list[Case]:
         ends.append((alert, len(rates) * phase_s))
     case = Case("the volume changes", clock, len(rates) * phase_s)
     for dataset in datasets:
-        labels = {"dataset": dataset, "source": "unknown", "outcome": "accepted"}
-        case.counter("assay_events_total", labels, *((rate, phase_s) for rate in rates))
+        for instance in ("a", "b"):
+            labels = {"dataset": dataset, "source": "unknown", "outcome": "accepted", "instance": instance}
+            phases = [(rate / 2, phase_s) for rate in rates]
+            case.counter("assay_events_total", labels, *phases, restarts=instance == "b")
     everyone = [{"dataset": dataset} for dataset in datasets]
     for alert, end_s in ends:
         for each in (alert,) if alert else ("VolumeDrop", "VolumeSurge"):
@@ -257,22 +280,49 @@ def _volume(datasets: Sequence[str], clock: Clock) -> list[Case]:
 
 
 def _collector(datasets: Sequence[str], clock: Clock) -> list[Case]:
-    """The collector itself: down, behind with the store, refused by the store; and idle, which is no fault."""
-    minutes = 120 + 2 * clock.settings.evaluation_interval_s
-    down = Case("the collector is down, and was behind", clock, minutes)
-    down.constant("up", {"job": clock.settings.job, "instance": "a"}, 0)
-    down.constant("assay_log_oldest_seconds", {"instance": "a"}, 61)
-    down.constant("assay_log_oldest_seconds", {"instance": "b"}, 59)
+    """The collectors themselves: down, behind with the store, refused by the store, not of one mind."""
+    minutes = 180 + 2 * clock.settings.evaluation_interval_s
+    case = Case("the collectors are down, and were behind", clock, minutes)
+    for instance, oldest_s in (("a", 61), ("b", 59)):
+        case.constant("up", {"job": clock.settings.job, "instance": instance}, 0)
+        case.constant("assay_log_oldest_seconds", {"instance": instance}, oldest_s)
+    everyone = [{"dataset": dataset} for dataset in datasets]
     for dataset in datasets:
-        down.steady("assay_not_storable_total", {"dataset": dataset}, 1)
-    down.firing("CollectorDown", (), [{}])
-    down.firing("LogBacklog", ("instance",), [{"instance": "a"}])
-    down.firing("NotStorable", ("dataset",), [{"dataset": dataset} for dataset in datasets])
-    idle = Case("nothing was ever sent", clock, minutes)
+        for instance, version in (("a", "1"), ("b", "2")):
+            labels = {"dataset": dataset, "version": version, "mode": "enforce", "instance": instance}
+            case.constant("assay_contract_info", labels, 1)
+        # One event, on a collector of which the other restarts.
+        case.counter(
+            "assay_not_storable_total",
+            {"dataset": dataset, "instance": "a"},
+            (0, minutes - 30),
+            (1, clock.settings.scrape_interval_s),
+            (0, 30),
+        )
+        case.restarted("assay_not_storable_total", {"dataset": dataset, "instance": "b"}, 0)
+    case.firing("CollectorDown", (), [{}])
+    case.firing("LogBacklog", ("instance",), [{"instance": "a"}])
+    case.firing("NotStorable", ("dataset",), everyone)
+    case.firing("ContractsDiffer", ("dataset",), [], at_s=clock.at(45))
+    case.firing("ContractsDiffer", ("dataset",), everyone)
+    return [case]
+
+
+def _idle(contracts: Sequence[Contract], clock: Clock) -> Case:
+    """All series are there, and nothing was ever sent."""
+    idle = Case("nothing was ever sent", clock, _duration_s(clock))
     idle.constant("up", {"job": clock.settings.job, "instance": "a"}, 1)
-    for dataset in datasets:
+    for contract in contracts:
+        dataset = contract.dataset
         for outcome in ("accepted", "flagged", "rejected"):
             idle.constant("assay_events_total", {"dataset": dataset, "source": "unknown", "outcome": outcome}, 0)
         idle.constant("assay_not_storable_total", {"dataset": dataset}, 0)
+        for label, field in binned_fields(contract):
+            assert field.bins is not None
+            _expected(idle, contract, label, field.bins)
+            for each in field.bins.labels:
+                idle.constant("assay_field_values_total", {"dataset": dataset, "field": label, "bin": each}, 0)
+        for label, _ in contract.root.walk():
+            idle.constant("assay_violations_total", {"dataset": dataset, "field": label, "type": "missing"}, 0)
     idle.silent()
-    return [down, idle]
+    return idle

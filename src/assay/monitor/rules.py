@@ -12,8 +12,9 @@ from typing import Any
 from assay.contract.document import Contract
 from assay.monitor.alerts import Alert, alerts
 from assay.monitor.bins import binned_fields
+from assay.monitor.exceptions import muted
 from assay.monitor.promql import template_text
-from assay.monitor.recording import Recording, constants, recordings
+from assay.monitor.recording import Recording, constants, exceptions, recordings
 from assay.monitor.rule_settings import RuleSettings, duration_text, read_intervals, seconds
 from assay.monitor.yaml_text import Line, yaml_text
 
@@ -32,6 +33,7 @@ def render_rules(contracts: Sequence[Contract], settings: RuleSettings) -> bytes
     profiled = any(binned_fields(contract) for contract in contracts)
     # One group: its rules are evaluated in this order, at one time, each seeing what those before it recorded.
     rules = [_constant(rule) for rule in constants(contracts, settings)]
+    rules += [_constant(rule) for rule in exceptions(settings)]
     rules += [_recording(rule) for rule in recordings(settings, profiled=profiled)]
     rules += [_alert(rule, settings) for rule in alerts(settings, profiled=profiled)]
     group = {"name": "assay", "interval": duration_text(settings.evaluation_interval_s), "rules": rules}
@@ -59,7 +61,7 @@ def _recording(rule: Recording) -> dict[str, Any]:
 
 
 def _alert(rule: Alert, settings: RuleSettings) -> dict[str, Any]:
-    document: dict[str, Any] = {"alert": rule.name, "expr": rule.expr}
+    document: dict[str, Any] = {"alert": rule.name, "expr": muted(settings.exceptions, rule.name, rule.expr)}
     if rule.wait:
         document["for"] = rule.wait
     if rule.hold and seconds(settings.alert_hold):

@@ -1,0 +1,1 @@
+"""How often the alerts err, and how soon they speak. See README.md."""
