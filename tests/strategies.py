@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from hypothesis import strategies as st
@@ -207,3 +208,45 @@ def _around(bound: float) -> list[int | float]:
     around: list[int | float] = [bound, int(bound), int(bound) + 1, int(bound) - 1]
     around += [math.nextafter(bound, math.inf), math.nextafter(bound, -math.inf), float(bound)]
     return [each for each in around if math.isfinite(each)]
+
+
+@st.composite
+def successors(draw: st.DrawFn, contract: Contract) -> Contract:
+    """Contracts that could follow a contract: most of it as it was, a keyword or a field otherwise."""
+    schema = draw(_changed(contract.schema))
+    return Contract.parse({**schema, "type": "object"}, dataset=contract.dataset, version=(contract.version or 0) + 1)
+
+
+@st.composite
+def _changed(draw: st.DrawFn, schema: Any, depth: int = 3) -> Any:
+    if not isinstance(schema, Mapping):
+        return draw(field_schemas(0))
+    found = dict(schema)
+    properties = found.get("properties", {})
+    choice = draw(st.integers(0, 9))
+    if properties and choice < 6 and depth:
+        name = draw(st.sampled_from(sorted(properties)))
+        found["properties"] = {**properties, name: draw(_changed(properties[name], depth - 1))}
+        return found
+    if "items" in found and choice < 6 and depth:
+        return {**found, "items": draw(_changed(found["items"], depth - 1))}
+    if choice == 6 and depth < 3:
+        return draw(field_schemas(1))
+    if choice == 7 and found.get("additionalProperties", True):
+        found["properties"] = {**properties, draw(names()): draw(field_schemas(1))}
+        return found
+    keywords = sorted(found.keys() - {"properties", "additionalProperties", "type"})
+    if keywords and choice == 8:
+        keyword = draw(st.sampled_from(keywords))
+        return {key: value for key, value in found.items() if key != keyword}
+    for keyword, value in found.items():
+        if isinstance(value, int | float) and not isinstance(value, bool) and draw(st.booleans()):
+            by = draw(st.sampled_from((1, 2, 0.5) if keyword in _REAL else (1, 2)))
+            low = keyword.startswith("m") and "in" in keyword
+            return {**found, keyword: max(value - by, 0) if low and keyword not in _REAL else value + by}
+    if choice == 9 and set(found.get("required", ())) <= set(properties):
+        found["required"] = sorted(draw(st.sets(st.sampled_from(sorted(properties))))) if properties else []
+    return found
+
+
+_REAL = frozenset(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"))

@@ -18,12 +18,24 @@ from typing import Annotated, Any, Final, cast
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import PydanticKnownError, core_schema
 
-__all__ = ["FORMATS", "Event", "Format", "Integer", "Json", "Number", "OneOf", "format_pattern", "json_kind"]
+__all__ = [
+    "EXACT",
+    "FORMATS",
+    "LARGEST",
+    "Event",
+    "Format",
+    "Integer",
+    "Json",
+    "Number",
+    "OneOf",
+    "format_pattern",
+    "json_kind",
+]
 
 #: The largest integer that a double can stand for: one more rounds to infinity.
-_LARGEST: Final = 2**1024 - 2**970 - 1
+LARGEST: Final = 2**1024 - 2**970 - 1
 #: From here on not every integer is a double.
-_EXACT: Final = 2**53
+EXACT: Final = 2**53
 
 _KEYWORDS: Final = {
     "ge": "minimum",
@@ -173,6 +185,13 @@ class Format:
         """The type of the error that a string of another form gets."""
         return _RULES[self.name].error
 
+    @property
+    def patterns(self) -> tuple[str, str]:
+        """Two regular expressions in Rust's syntax that the format lies between: they differ by leap seconds alone."""
+        rule = _RULES[self.name]
+        loosely = rule.pattern if rule.leap is None else f"{rule.pattern}|{rule.leap}"
+        return f"^(?:{rule.pattern})$", f"^(?:{loosely})$"
+
 
 def _finite(value: Any) -> Any:
     todo = [value]
@@ -183,9 +202,7 @@ def _finite(value: Any) -> Any:
             todo.extend(each)
         elif kind is dict:
             todo.extend(each.values())
-        elif (isinstance(each, float) and not math.isfinite(each)) or (
-            kind is int and not -_LARGEST <= each <= _LARGEST
-        ):
+        elif (isinstance(each, float) and not math.isfinite(each)) or (kind is int and not -LARGEST <= each <= LARGEST):
             raise PydanticKnownError("finite_number")
     return value
 
@@ -214,7 +231,7 @@ class Event(BaseModel):
 def _integral(value: object) -> int | float:
     """An integer, or an infinity for the next step to refuse."""
     if type(value) is int:
-        return value if -_LARGEST <= value <= _LARGEST else math.inf
+        return value if -LARGEST <= value <= LARGEST else math.inf
     if isinstance(value, float):
         if value.is_integer():
             return int(value)
@@ -229,8 +246,8 @@ def _number(bounds: Number, value: object) -> int | float:
         number = value
         finite = math.isfinite(value)
     elif type(value) is int:
-        number = float(value) if -_EXACT <= value <= _EXACT else value
-        finite = -_LARGEST <= value <= _LARGEST
+        number = float(value) if -EXACT <= value <= EXACT else value
+        finite = -LARGEST <= value <= LARGEST
     else:
         raise PydanticKnownError("float_type")
     if not finite:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from assay.contract.document import Contract
 from assay.contract.versions import Active, Mode, Versions, is_dataset_name
-from assay.errors import EditedByHand, ServiceError, StoreFailed, StoreLocked, UnknownDataset
+from assay.errors import EditedByHand, ServiceError, StoreFailed, StoreLocked, UnknownDataset, UsageError
 from assay.files import write_atomic
 from assay.generated import is_edited, sealed
 from assay.settings import Settings
@@ -145,6 +145,22 @@ class Workspace:
         self.flush()
         with self.connection() as con:
             return groups(con, dataset, limit=limit) if group else rejects(con, dataset, limit=limit)
+
+    # ---- contracts by name
+
+    def contract(self, reference: str) -> Contract:
+        """The contract that a person names: `DATASET@N`, or the path of a document.
+
+        Raises:
+            UsageError, UnknownDataset: there is none there.
+            NotASchema: it is no contract.
+        """
+        dataset, at, number = reference.rpartition("@")
+        if at and is_dataset_name(dataset) and number.isascii() and number.isdigit() and not Path(reference).exists():
+            return self.versions.load(dataset, int(number))
+        if is_dataset_name(reference) and not Path(reference).exists():
+            raise UsageError(f"{reference} is no file; name a version of a dataset as {reference}@N")
+        return Contract.load(reference)
 
     # ---- profile, learn, activate
 

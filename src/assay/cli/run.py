@@ -22,6 +22,7 @@ def run(arguments: list[str]) -> NoReturn:
     from assay.cli import (  # noqa: F401  (each module adds its command to `app`)
         activate,
         contracts,
+        diff,
         doctor,
         flush,
         init,
