@@ -6,19 +6,14 @@ python -m benches.run [--seconds 4] [--events 1000000] [--rounds 3] [--ndjson 20
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import os
-import platform
-import subprocess
 import sys
-import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from benches import bulk, memory, profile_metrics, singles
-from benches.report import table
+from benches.machine import machine
 
 __all__ = ["main"]
 
@@ -35,7 +30,7 @@ def main() -> None:
     given = parser.parse_args()
     out: Path = given.out
 
-    parts = [_HEAD, _machine()]
+    parts = [_HEAD, machine(_PACKAGES, [("wrk", "2 threads, on the same cores")])]
 
     def add(title: str, about: str, measured: str) -> None:
         """One part more: written at once, so that an interrupted run leaves what it has."""
@@ -79,43 +74,6 @@ counts are the ratios, of things measured next to each other.
 """
 
 
-def _machine() -> str:
-    """What this ran on."""
-    model = next(
-        (line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "?"
-    )
-    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    rows = [
-        ["date", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")],
-        ["processor", f"{model}, {os.cpu_count()} cores"],
-        ["memory", f"{memory_gib:.1f} GiB"],
-        ["kernel", f"{platform.system()} {platform.release()}"],
-        ["disk", _disk()],
-        ["Python", platform.python_version()],
-        *([name, importlib.metadata.version(name)] for name in _PACKAGES),
-        ["wrk", "2 threads, on the same cores"],
-        ["commit", _commit()],
-    ]
-    return table(["machine", ""], rows)
-
-
-def _disk() -> str:
-    """The file system of the temporary folder, where all files of a bench are."""
-    said = subprocess.run(
-        ["df", "--output=fstype,source,size", tempfile.gettempdir()], capture_output=True, text=True, check=False
-    ).stdout.splitlines()
-    kind, source, _ = (said[-1].split() if said else ["?"] * 3)[:3]
-    spins = "".join(_lines(f"/sys/block/{Path(source).name}/queue/rotational")) == "1"
-    return f"{kind} on {source}" + (" (rotational)" if spins else "")
-
-
-def _commit() -> str:
-    said = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
-    )
-    return said.stdout.strip() or "?"
-
-
 def _quiet(patience_s: float = 20) -> str:
     """Wait a while for others to be done; the load that was there."""
     end = time.monotonic() + patience_s
@@ -125,13 +83,6 @@ def _quiet(patience_s: float = 20) -> str:
     if load > _QUIET:
         print(f"benches: others use this machine (load {load:.1f})", file=sys.stderr)
     return f"Load of the machine before: {load:.1f}."
-
-
-def _lines(path: str) -> list[str]:
-    try:
-        return Path(path).read_text().splitlines()
-    except OSError:
-        return []
 
 
 if __name__ == "__main__":

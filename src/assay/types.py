@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, cast
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import PydanticKnownError, core_schema
 
-__all__ = ["FORMATS", "Event", "Format", "Integer", "Json", "Number", "OneOf", "json_kind"]
+__all__ = ["FORMATS", "Event", "Format", "Integer", "Json", "Number", "OneOf", "format_pattern", "json_kind"]
 
 #: The largest integer that a double can stand for: one more rounds to infinity.
 _LARGEST: Final = 2**1024 - 2**970 - 1
@@ -329,6 +329,12 @@ _RULES: Final = {
 
 #: Every format that is asserted, exactly, and the type that does it.
 FORMATS: Final[Mapping[str, Any]] = {name: Annotated[str, Format(name)] for name in _RULES}
+
+
+def format_pattern(name: str) -> str:
+    """The regular expression of a format, for the whole string. Whatever has it passes; leap seconds pass beside it."""
+    return _RULES[name].pattern
+
 
 _LEAP_PARTS: Final = re.compile(r"([0-9]{2}):([0-9]{2}):60(?:\.[0-9]+)?(?:[Zz]|([+-])([0-9]{2}):([0-9]{2}))\Z")
 

@@ -131,6 +131,72 @@ def test_what_was_never_negative_stays_so(numbers_of: NumbersOf) -> None:
     assert low.share <= bounds.never_seen(10_000)
 
 
+# Laws that bounds were not made with, too heavy for a cap at five times the spread: 1.0e-5 to 3.7e-5 with it.
+HEAVY: dict[str, Any] = {
+    "log-logistic": stats.fisk(1.2),
+    "Lomax": stats.lomax(1.3),
+    "inverse gamma": stats.invgamma(1.2),
+    "F": stats.f(2, 2),
+    "Cauchy": stats.cauchy(),
+    "Zipf": stats.zipf(1.9),
+}
+
+
+@pytest.mark.parametrize("name", HEAVY)
+def test_heavy_tails_stay_within_the_budget(name: str, numbers_of: NumbersOf) -> None:
+    assert simulate(HEAVY[name], 10_000, 25, numbers_of)[0] < 8e-6
+
+
+def test_a_tail_without_a_mean_has_no_bound(numbers_of: NumbersOf) -> None:
+    drawn = stats.levy().rvs(10_000, random_state=np.random.default_rng(1))
+    low, high = learned(numbers_of(drawn))
+    assert (low is not None, high) == (True, None)
+
+
+def test_a_cluster_apart_is_no_heavy_tail(numbers_of: NumbersOf) -> None:
+    random = np.random.default_rng(1)
+    values = np.concatenate([random.normal(0, 1, 9_980), random.normal(100, 1, 20)])
+    _, high = learned(numbers_of(values))
+    assert high is not None
+    assert high.value < 7 * values.max()
+
+
+def test_a_grid_ends_at_its_wall(numbers_of: NumbersOf) -> None:
+    stars = np.random.default_rng(1).integers(2, 11, 10_000) / 2
+    low, high = learned(numbers_of(stars))
+    assert low is not None
+    assert high is not None
+    assert (low.value, low.rule, high.value, high.rule) == (1.0, "edge", 5.0, "edge")
+
+
+def test_beyond_a_grid_the_bound_is_a_point_of_it(numbers_of: NumbersOf) -> None:
+    tenths = np.round(np.random.default_rng(1).normal(37, 0.4, 10_000), 1)
+    low, high = learned(numbers_of(tenths))
+    assert low is not None
+    assert high is not None
+    assert high.rule == low.rule == "tail"
+    assert round(high.value, 1) == high.value > tenths.max()
+    assert round(low.value, 1) == low.value < tenths.min()
+
+
+@pytest.mark.parametrize("step", [0.5, 0.1, 0.25])
+def test_values_on_a_grid_stay_within_the_budget(step: float, numbers_of: NumbersOf) -> None:
+    law, random, shares = stats.gamma(3), np.random.default_rng(3), []
+    for _ in range(40):
+        values = np.round(np.round(law.rvs(10_000, random_state=random) / step) * step, 10)
+        high = bounds.upper(numbers_of(values), EPS)
+        assert high is not None
+        shares.append(law.sf(high.value + step / 2))
+    assert np.mean(shares) < 2e-6
+
+
+def test_rows_needed(numbers_of: NumbersOf) -> None:
+    assert bounds.rows_needed(numbers_of(np.arange(400))) == 500
+    assert bounds.rows_needed(numbers_of(np.arange(4_000))) is None
+    few_beyond = np.concatenate([np.zeros(10_000), np.linspace(1, 2, 50)])
+    assert bounds.rows_needed(numbers_of(few_beyond)) == 20_100
+
+
 def test_many_ties_at_the_top_that_are_no_wall(numbers_of: NumbersOf) -> None:
     # 3% on each of 33 steps of a quarter: the threshold falls on the largest of all.
     _low, high = learned(numbers_of(np.random.default_rng(1).integers(0, 33, 30_000) / 4))

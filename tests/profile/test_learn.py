@@ -37,7 +37,8 @@ def learned(name: str, column: Any) -> Field:
 
 
 def hard(field: Field) -> dict[str, Any]:
-    found = {name: getattr(field, name) for name in ("minimum", "maximum", "enum", "max_length", "format")}
+    names = ("minimum", "maximum", "enum", "max_length", "format", "pattern")
+    found = {name: getattr(field, name) for name in names}
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -95,9 +96,19 @@ def test_what_names_or_dates_a_row_is_not_bounded(name: str) -> None:
         ("flag", random.random(20_000) < 0.5, {}),
         ("letter", random.choice(["a", "b"], 20_000), {"enum": ("a", "b")}),
         ("one", np.full(20_000, "x"), {}),
-        ("rare", ["r"] * 19 + ["a"] * 10_000 + ["b"] * 10_000, {}),
+        ("rare", ["r"] * 19 + ["a"] * 10_000 + ["b"] * 10_000, {"pattern": "^[a-z]+$"}),
+        ("rare_shape", ["r9"] * 19 + ["a"] * 10_000 + ["b"] * 10_000, {}),
         ("day_text", random.choice(["2024-02-29", "2024-03-01"], 20_000).tolist(), {"format": "date"}),
-        ("counter", [f"user-{i}" for i in random.integers(1, 999, 20_000)], {}),
+        ("counter", [f"user-{i}" for i in random.integers(1, 999, 20_000)], {"pattern": "^[a-z]+-[0-9]+$"}),
+        ("mail", [f"u{i % 999}@x{i % 7}.example" for i in range(20_000)], {"format": "email"}),
+        ("address", [f"10.0.{i % 256}.{i % 199}" for i in range(20_000)], {"format": "ipv4"}),
+        ("address6", [f"fe80::{i % 999:x}" for i in range(20_000)], {"format": "ipv6"}),
+        ("accents", ["é" if i % 2 else f"e{i}" for i in range(20_000)], {}),
+        (
+            "plane",
+            [f"N{i % 900}AB" if i % 2 else f"N{i % 5000}" for i in range(20_000)],
+            {"pattern": "^(?:[A-Z]+[0-9]+|[A-Z]+[0-9]+[A-Z]+)$"},
+        ),
         ("when", pd.date_range("2024-01-01", periods=20_000, tz="UTC"), {"format": "date-time"}),
     ],
 )
@@ -114,6 +125,43 @@ def test_small_categories_wait_for_more_rows() -> None:
     contract = learn(profile(pd.DataFrame({"c": random.choice(["a", "b"], 5_000)})))
     assert hard(contract.fields[0]) == {}
     assert {"field": "c", "claim": "enum", "rows_needed": 10_000} in contract.evidence["left_out"]
+
+
+def test_few_texts_of_one_shape_wait_for_more_rows() -> None:
+    contract = learn(profile(pd.DataFrame({"c": [f"k{i % 500}" for i in range(5_000)]})))
+    assert hard(contract.fields[0]) == {}
+    assert {"field": "c", "claim": "pattern", "rows_needed": 10_000} in contract.evidence["left_out"]
+
+
+def test_an_end_that_few_values_reach_says_how_many_rows_it_takes() -> None:
+    tips = np.concatenate([np.zeros(19_950), np.linspace(0.1, 5, 25), np.linspace(-4, -0.1, 25)])
+    contract = learn(profile(pd.DataFrame({"tip": tips})))
+    assert hard(contract.fields[0]) == {}
+    (left_out,) = contract.evidence["left_out"]
+    assert left_out == {"field": "tip", "claim": "bounds", "rows_needed": 80_000}
+
+
+def test_what_a_name_allows_is_a_claim_and_no_part_of_the_budget() -> None:
+    field = learned("month", random.integers(1, 4, 20_000))
+    assert {"minimum", "maximum"} <= set(field.evidence["never_seen"])
+
+
+def test_every_rule_says_what_it_costs() -> None:
+    frame = pd.DataFrame(
+        {
+            "x": random.normal(size=20_000),
+            "c": random.choice(["a", "b"], 20_000),
+            "k": ["k" * (1 + length) for length in random.poisson(9, 20_000)],
+            "month": random.integers(1, 13, 20_000),
+            "when": pd.date_range("2024-01-01", periods=20_000, tz="UTC"),
+        }
+    )
+    contract = learn(profile(frame))
+    rules = {"type", "minimum", "maximum", "enum", "format", "pattern", "maxLength"}
+    for field in contract.fields:
+        written = contract.schema["properties"][field.name].keys() & rules
+        assert written <= field.evidence["refusals"].keys(), field.name
+    assert {refusal.rule for refusal in contract.refusals} == rules | {"required", "null"}
 
 
 def test_lengths_of_texts_are_bounded_by_their_tail() -> None:
@@ -153,11 +201,19 @@ def test_shape_is_learned(con: Connection) -> None:
 
 def test_costs_are_added_up() -> None:
     contract = learn(profile(pd.DataFrame({"x": random.normal(size=20_000), "c": random.choice(["a", "b"], 20_000)})))
-    claims = 5 / (np.e * 20_000)
+    # Of both: required, never null, always of this type; and the values of one.
+    claims = 7 / (np.e * 20_000)
     assert contract.expected_refusals == pytest.approx(claims, rel=0.02)
     x = contract.fields[0].evidence["refusals"]
     assert x["minimum"] + x["maximum"] <= 1e-6
     assert contract.fields[0].evidence["says"].startswith("Never missing in 20,000 rows.")
+
+
+def test_a_rule_on_values_costs_events_only_where_there_are_values() -> None:
+    column = [None] * 15_000 + ["a", "b"] * 10_000
+    refusals = learned("c", column).evidence["refusals"]
+    # 20,000 of 35,000 rows have a value: what was never seen among them is so much rarer among all.
+    assert refusals == pytest.approx({"type": 1 / (np.e * 35_000), "enum": 1 / (np.e * 35_000)}, rel=0.01)
 
 
 def test_a_smaller_budget_allows_more() -> None:

@@ -47,7 +47,10 @@ def learn(
         "contract": contract.version,
         "active": activate,
         "rows": contract.rows,
+        "budget": contract.evidence["budget"],
         "expected_refusals": contract.expected_refusals,
+        "bound_refusals": contract.bound_refusals,
+        "left_out": contract.evidence["left_out"],
         "schema": json.loads(contract.to_json()),
     }
     result(contract_table(contract), document, as_json=as_json)

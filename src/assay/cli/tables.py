@@ -35,11 +35,12 @@ def _seen(field: Field) -> str:
 
 def _cost(contract: Contract) -> str:
     """The expected false refusals, numeric bounds beside their budget and never-seen claims apart."""
-    bounds = sum(refusal.share for refusal in contract.refusals if not refusal.never_seen)
-    claims = sum(refusal.share for refusal in contract.refusals if refusal.never_seen)
+    claims = [refusal.share for refusal in contract.refusals if refusal.never_seen]
     return (
-        f"Of clean events, bounds are expected to refuse {bounds:.1e} (budget {contract.evidence.get('budget', 0):.0e}),\n"
-        f"and rules on what was never seen (missing, null, negative, another value) at most {claims:.1e}."
+        f"Of clean events, bounds are expected to refuse {contract.bound_refusals:.1e} "
+        f"(budget {contract.evidence.get('budget', 0):.0e}),\n"
+        f"and {len(claims)} rules on what was never seen (missing, null, another type, value or shape, a sign)\n"
+        f"at most {sum(claims):.1e}: {max(claims, default=0):.1e} each or less, and less with more rows."
     )
 
 

@@ -184,6 +184,11 @@ class Contract:
         """The share of clean events, in [0, 1], that its rules are expected to refuse: bounds and never-seen claims."""
         return math.fsum(refusal.share for refusal in self.refusals)
 
+    @property
+    def bound_refusals(self) -> float:
+        """That of them which the budget pays for: bounds on numbers and lengths, never-seen claims apart."""
+        return math.fsum(refusal.share for refusal in self.refusals if not refusal.never_seen)
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Contract):
             return NotImplemented

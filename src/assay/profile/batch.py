@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from assay.profile import formats
+from assay.profile import formats, shapes
 from assay.profile.document import Numbers, Strings
 from assay.profile.measure import DISTINCT_KEPT, NEARLY_ALL, Column, Columns, Kind
 
@@ -101,10 +101,12 @@ class Batch:
             distinct = len(values)
         else:
             values = values[:COMMON_KEPT]
+        formatted = formats.counted(self.con, self.relation, column.expr, found[1:])
         return Strings(
             count=count,
             distinct=distinct,
             values=tuple(values),
             complete=complete,
-            formats=formats.counted(self.con, self.relation, column.expr, found[1:]),
+            formats=formatted,
+            shapes=() if count in formatted.values() else shapes.counted(self.con, self.relation, column.expr),
         )

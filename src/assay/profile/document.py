@@ -59,7 +59,8 @@ class Strings:
     """The strings of a field.
 
     `values` are the most frequent ones with their rows, and all there are when `complete`. `formats` counts the rows of
-    each format that was looked for; `temporal` says that it was a column of dates or times, which has no lengths.
+    each format that was looked for; `temporal` says that it was a column of dates or times, which has no lengths. `shapes`
+    are those of `assay.profile.shapes` with their rows, all of them or none.
     """
 
     count: int
@@ -67,6 +68,7 @@ class Strings:
     values: tuple[tuple[str, int], ...] = ()
     complete: bool = False
     formats: Mapping[str, int] = attribute(default_factory=dict)
+    shapes: tuple[tuple[str, int], ...] = ()
     temporal: bool = False
     lengths: Numbers | None = None
 
@@ -218,6 +220,8 @@ def _strings_document(strings: Strings) -> dict[str, Any]:
     document |= {name: True for name in ("complete", "temporal") if getattr(strings, name)}
     if strings.formats:
         document["formats"] = dict(strings.formats)
+    if strings.shapes:
+        document["shapes"] = strings.shapes
     if strings.values:
         document["values"] = strings.values
     if strings.lengths is not None:
@@ -263,6 +267,7 @@ def _read_strings(document: Mapping[str, Any] | None) -> Strings | None:
         values=_pairs(document.get("values", ())),
         complete=document.get("complete", False),
         formats=dict(document.get("formats", {})),
+        shapes=_pairs(document.get("shapes", ())),
         temporal=document.get("temporal", False),
         lengths=_read_numbers(document.get("lengths")),
     )

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from assay.contract.document import DIALECT, JSON, Contract
 from assay.errors import NotEnoughData
-from assay.profile import bounds
+from assay.profile import bounds, shapes
 from assay.profile.document import FieldProfile, Numbers, Profile, Strings
 from assay.profile.histogram import bins, summary
 from assay.profile.roles import is_identifier, is_timestamp, known_range
@@ -140,8 +140,8 @@ class _Learner:
         rules = _Rules()
         kinds = field.kinds
         present = sum(kinds.values())
-        # A share of the values, as a share of the events.
-        weight = max(field.rows, 1) / self.rows
+        # A share of the rows that could have it, and of its values, as a share of the events.
+        weight, held = max(field.rows, 1) / self.rows, present / self.rows
         is_item = field.name == "[]"
         required = False
         if present and not is_item:
@@ -151,9 +151,9 @@ class _Learner:
             rules.claim("null", bounds.never_seen(field.rows) * weight, f"Never null in {_rows(field.rows)}.")
         elif present and not field.null:
             self.leave_out(label, "not null", CLAIM_ROWS)
-        self.types(field, rules, nullable=nullable)
+        self.types(field, rules, nullable=nullable, weight=held)
         if len(rules.schema.get("type", ())) and len(_names(kinds)) == 1:
-            self.values(field, label, rules, nullable=nullable, weight=weight)
+            self.values(field, label, rules, nullable=nullable, weight=held)
         if "object" in kinds:
             rules.schema |= self.properties(field.fields, label, around)
             if not rules.schema["additionalProperties"]:
@@ -173,12 +173,15 @@ class _Learner:
         rules.claim("required", bounds.never_seen(field.rows) * weight, f"Never missing in {_rows(field.rows)}.")
         return True
 
-    def types(self, field: FieldProfile, rules: _Rules, *, nullable: bool) -> None:
+    def types(self, field: FieldProfile, rules: _Rules, *, nullable: bool, weight: float) -> None:
         names = _names(field.kinds)
         if not names or "other" in field.kinds:
             return  # nothing was ever there, or nothing that JSON has a type for
+        what = " or ".join(names)
         names += ["null"] if nullable else []
         rules.schema["type"] = names[0] if len(names) == 1 else names
+        present = sum(field.kinds.values())
+        rules.claim("type", bounds.never_seen(present) * weight, f"Never but {what} in {_rows(present)}.")
 
     def values(self, field: FieldProfile, label: str, rules: _Rules, *, nullable: bool, weight: float) -> None:
         """What the values of a field of one JSON type were like."""
@@ -201,13 +204,14 @@ class _Learner:
             if self.enum(field, label, rules, nullable=nullable, weight=weight):
                 return
             if not self.format(field.strings, label, rules, weight):
+                self.pattern(field.strings, label, rules, weight)
                 self.length(field.strings, label, rules, weight)
 
     def ends(self, name: str, numbers: Numbers, label: str, weight: float) -> _Ends:
-        if numbers.count < bounds.SOFT_ONLY and numbers.minimum < numbers.maximum:
-            self.leave_out(label, "bounds", bounds.SOFT_ONLY)
         eps = self.eps / max(1.0, weight)
         low, high = bounds.lower(numbers, eps), bounds.upper(numbers, eps)
+        if (low is None or high is None) and (needed := bounds.rows_needed(numbers)) is not None:
+            self.leave_out(label, "bounds", needed)
         known = known_range(name, numbers)
         if known is None or numbers.count < bounds.SOFT_ONLY:
             return low, high
@@ -223,7 +227,7 @@ class _Learner:
         for (keyword, preposition, seen), end in zip(sides, ends, strict=True):
             if end is not None:
                 reason = f"Seen {preposition} {_number(seen)} in {_rows(numbers.count)}; {_REASONS[end.rule]}."
-                add = rules.add if end.rule == "sign" else rules.bound
+                add = rules.add if end.rule in {"sign", "name"} else rules.bound
                 add(keyword, end.value, end.share * weight, reason)
 
     def enum(self, field: FieldProfile, label: str, rules: _Rules, *, nullable: bool, weight: float) -> bool:
@@ -261,6 +265,19 @@ class _Learner:
             rules.add("format", name, bounds.never_seen(strings.count) * weight, says)
             return True
         return False
+
+    def pattern(self, strings: Strings, label: str, rules: _Rules, weight: float) -> None:
+        """Refuse other shapes than those seen, if they are few and none of them is rare: as for an enum."""
+        rarest = min((seen for _, seen in strings.shapes), default=0)
+        if strings.distinct < 2 or rarest < max(20, strings.count / 2000):
+            return
+        if strings.count < ENUM_ROWS:
+            self.leave_out(label, "pattern", ENUM_ROWS)
+            return
+        kinds = "this shape" if len(strings.shapes) == 1 else f"these {len(strings.shapes)} shapes"
+        says = f"{_rows(strings.count)} had {kinds}, the rarest {_rows(rarest)}."
+        regex = shapes.pattern([shape for shape, _ in strings.shapes])
+        rules.add("pattern", regex, bounds.never_seen(strings.count) * weight, says)
 
     def length(self, strings: Strings, label: str, rules: _Rules, weight: float) -> None:
         if strings.lengths is None:

@@ -1,0 +1,60 @@
+"""What strings look like: which kinds of characters follow one another, and the regular expression that says so.
+
+A shape has `0` for a run of digits, `A` and `a` for runs of ASCII's capital and small letters, and every other character
+as it is: `N14228` and `N9` are both `A0`. Runs have no length of their own: a counter in a text gets one digit more one
+day, and `maxLength` sees to the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["SHAPES_KEPT", "counted", "pattern"]
+
+#: More alternatives nobody reads; texts that people write have more.
+SHAPES_KEPT: Final = 20
+#: A longer shape is prose.
+_LONGEST: Final = 64
+#: So many rows are looked at first: where they have too many shapes already, the rest is spared.
+_FIRST: Final = 2_000
+_RUNS: Final = (("[0-9]+", "0"), ("[A-Z]+", "A"), ("[a-z]+", "a"))
+_CLASSES: Final = {"0": "[0-9]+", "A": "[A-Z]+", "a": "[a-z]+"}
+
+
+def counted(con: duckdb.DuckDBPyConnection, relation: str, expr: str) -> tuple[tuple[str, int], ...]:
+    """The shapes of a column of strings with their rows, the most frequent first; none where there are too many."""
+    shape = expr
+    for run, letter in _RUNS:
+        shape = f"regexp_replace({shape}, '{run}', '{letter}', 'g')"
+
+    def ask(source: str) -> list[tuple[str, int]]:
+        return con.execute(
+            f"SELECT {shape} AS s, count(*) AS n FROM {source} WHERE {expr} IS NOT NULL "
+            f"GROUP BY s ORDER BY n DESC, s LIMIT {SHAPES_KEPT + 1}"
+        ).fetchall()
+
+    for source in (f"(SELECT * FROM {relation} LIMIT {_FIRST})", relation):
+        found = ask(source)
+        if len(found) > SHAPES_KEPT or any(len(each) > _LONGEST or not _is_plain(each) for each, _ in found):
+            return ()
+    return tuple(found)
+
+
+def pattern(shapes: Sequence[str]) -> str:
+    """The regular expression (ECMA-262) of the strings that have one of these shapes, whole."""
+    alternatives = ["".join(_CLASSES.get(char) or _literal(char) for char in shape) for shape in sorted(shapes)]
+    return f"^{alternatives[0]}$" if len(alternatives) == 1 else f"^(?:{'|'.join(alternatives)})$"
+
+
+def _literal(char: str) -> str:
+    return "\\" + char if char in "^$\\.*+?()[]{}|/" else char
+
+
+def _is_plain(shape: str) -> bool:
+    """Whether it has printable characters of ASCII alone."""
+    return re.fullmatch("[ -~]*", shape) is not None
