@@ -34,7 +34,17 @@ def modules_after(code: str) -> set[str]:
 
 
 def test_the_public_names() -> None:
-    assert assay.__all__ == ["AssayError", "Contract", "Profile", "__version__", "connect", "diff", "learn", "profile"]
+    assert assay.__all__ == [
+        "AssayError",
+        "Contract",
+        "Profile",
+        "__version__",
+        "check",
+        "connect",
+        "diff",
+        "learn",
+        "profile",
+    ]
     assert dir(assay) == sorted(assay.__all__)
     for name in assay.__all__:
         assert getattr(assay, name) is not None

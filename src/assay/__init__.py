@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from assay.contract.diff import diff
     from assay.contract.document import Contract
     from assay.errors import AssayError
+    from assay.frames.check import check
     from assay.profile.document import Profile
     from assay.profile.learn import learn
     from assay.store.embedded import connect
 
-__all__ = ["AssayError", "Contract", "Profile", "__version__", "connect", "diff", "learn", "profile"]
+__all__ = ["AssayError", "Contract", "Profile", "__version__", "check", "connect", "diff", "learn", "profile"]
 
 __version__ = "0.1.0"
 
@@ -25,6 +26,7 @@ _HOMES = {
     "AssayError": "assay.errors",
     "Contract": "assay.contract.document",
     "Profile": "assay.profile.document",
+    "check": "assay.frames.check",
     "connect": "assay.store.embedded",
     "diff": "assay.contract.diff",
     "learn": "assay.profile.learn",

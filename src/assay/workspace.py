@@ -25,6 +25,8 @@ from assay.settings import Settings
 if TYPE_CHECKING:
     import duckdb
 
+    from assay.frames.report import Report
+    from assay.profile.batch import Progress
     from assay.profile.document import Profile
 
 __all__ = ["Rendered", "Workspace"]
@@ -161,6 +163,37 @@ class Workspace:
         if is_dataset_name(reference) and not Path(reference).exists():
             raise UsageError(f"{reference} is no file; name a version of a dataset as {reference}@N")
         return Contract.load(reference)
+
+    def candidate(self, dataset: str, reference: str | None) -> Contract:
+        """A contract to hold a dataset's events to: a version's number, as `contract`, or by default the active one.
+
+        Raises:
+            UsageError, UnknownDataset, NotASchema: as `contract`; or there is none that is active.
+        """
+        _check_name(dataset)
+        if reference is None:
+            active = self.versions.active(dataset)
+            if active is None:
+                raise UsageError(f"{dataset} has no active contract: name one with --contract")
+            return self.versions.load(dataset, active.contract)
+        if reference.isascii() and reference.isdigit():
+            return self.versions.load(dataset, int(reference))
+        return self.contract(reference)
+
+    def check(
+        self, dataset: str, contract: Contract, *, since: datetime | None = None, progress: Progress | None = None
+    ) -> Report:
+        """Hold what is stored of a dataset to a contract: what it would have refused of that.
+
+        Raises:
+            UnknownDataset: nothing of it is stored.
+        """
+        from assay.frames.table import check_stored
+
+        _check_name(dataset)
+        self.flush()
+        with self.connection() as con:
+            return check_stored(con, contract.named(dataset), since=since, progress=progress)
 
     # ---- profile, learn, activate
 

@@ -11,7 +11,7 @@ import typer
 
 from assay import settings as configuration
 from assay.cli.options import JsonOption
-from assay.cli.output import app, result, say
+from assay.cli.output import app, plain, result, say
 from assay.errors import UsageError
 from assay.workspace import Workspace
 
@@ -53,11 +53,11 @@ def _lines(found: Diff, old: str, new: str) -> Iterator[str]:
     yield f"{old} to {new}: {_SAYS[found.verdict]}"
     for each in found.fields:
         yield ""
-        yield f"{_plain(each.label)}: {each.verdict}"
-        yield f"    before     {_plain(each.before or 'not described')}"
-        yield f"    after      {_plain(each.after or 'not described')}"
-        yield f"    producers  {_plain(each.producers)}"
-        yield f"    readers    {_plain(each.readers)}"
+        yield f"{plain(each.label)}: {each.verdict}"
+        yield f"    before     {plain(each.before or 'not described')}"
+        yield f"    after      {plain(each.after or 'not described')}"
+        yield f"    producers  {plain(each.producers)}"
+        yield f"    readers    {plain(each.readers)}"
     for example in (found.lost, found.gained):
         if example is not None:
             yield ""
@@ -79,14 +79,9 @@ _CHANGE = {"narrows": "narrows", "widens": "widens", "incomparable": "both narro
 
 def _example(example: Example, old: str, new: str) -> Iterator[str]:
     accepting, refusing = (old, new) if example.refused_by == "new" else (new, old)
-    yield f"Accepted by {accepting}, refused by {refusing} ({_plain(example.field) or 'the event'}: {_plain(example.msg)}):"
+    yield f"Accepted by {accepting}, refused by {refusing} ({plain(example.field) or 'the event'}: {plain(example.msg)}):"
     text = json.dumps(example.event, ensure_ascii=False)
-    yield _plain(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…")
+    yield plain(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…")
 
 
 _LONGEST = 2000
-
-
-def _plain(text: str) -> str:
-    """Without what would move a terminal's cursor."""
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)

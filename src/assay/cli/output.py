@@ -11,7 +11,7 @@ import typer
 
 from assay.errors import AssayError, BadBody, ContractError, EditedByHand, ServiceError, UsageError
 
-__all__ = ["app", "fail", "result", "say"]
+__all__ = ["app", "fail", "plain", "result", "say"]
 
 app: Final = typer.Typer(
     name="assay",
@@ -28,6 +28,11 @@ _EXIT: Final = ((UsageError, 2), (EditedByHand, 1), (ContractError, 1), (BadBody
 def say(message: str) -> None:
     """A message for the person at the terminal."""
     sys.stderr.write(message + "\n")
+
+
+def plain(text: str) -> str:
+    """What a client or a document says, without what would move the cursor of who looks at it."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
 def result(text: str, document: Any, *, as_json: bool) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from assay import settings as configuration
 from assay.cli.options import DatasetArgument, JsonOption, StoreOption
-from assay.cli.output import app, result
+from assay.cli.output import app, plain, result
 from assay.workspace import Workspace
 
 __all__ = ["quarantine"]
@@ -51,8 +51,5 @@ def _reasons(reject: Mapping[str, Any]) -> str:
 
 
 def _shortened(reject: Mapping[str, Any]) -> str:
-    # What a client has sent must not move the cursor of who looks at it.
-    text = "".join(
-        each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in reject.get("body", "(binary)")
-    )
+    text = plain(reject.get("body", "(binary)"))
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -21,6 +21,7 @@ def run(arguments: list[str]) -> NoReturn:
     """Run a command and end with its exit code."""
     from assay.cli import (  # noqa: F401  (each module adds its command to `app`)
         activate,
+        check,
         contracts,
         diff,
         doctor,

@@ -152,6 +152,10 @@ class Contract:
             raise NotASchema("", f"not JSON: {error}", where=str(path)) from error
         return cls.parse(schema, dataset=dataset or str(schema_dataset(schema)), version=version)
 
+    def named(self, dataset: str) -> Contract:
+        """The same document for another dataset: a file need not say for which it is."""
+        return Contract(dataset, self.version, self.schema, self.root)
+
     def to_json(self) -> str:
         """The document as canonical text: the same contract gives the same bytes."""
         return json.dumps(self.schema, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

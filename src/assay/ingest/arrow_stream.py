@@ -21,7 +21,7 @@ from assay.ingest.decode import MAX_DEPTH
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["is_list", "read_batches", "texts_of"]
+__all__ = ["check_schema", "is_list", "read_batches", "texts_of"]
 
 #: How many columns a stream may have, those inside of others included.
 _MOST_COLUMNS: Final = 10_000
@@ -47,7 +47,7 @@ def read_batches(body: bytes, max_bytes: int) -> Iterator[pa.RecordBatch]:
         _measure(body, max_bytes)
         options = pa.ipc.IpcReadOptions(use_threads=False, ensure_alignment=pa.ipc.Alignment.DataTypeSpecific)
         with pa.ipc.open_stream(pa.py_buffer(body), options=options) as reader:
-            _check_schema(reader.schema)
+            check_schema(reader.schema)
             size = 0
             for batch in reader:
                 batch.validate(full=True)
@@ -89,7 +89,13 @@ def _children(kind: pa.DataType) -> list[pa.Field]:
     return [kind.field(i) for i in range(kind.num_fields)]
 
 
-def _check_schema(schema: pa.Schema) -> None:
+def check_schema(schema: pa.Schema, *, zoneless: bool = False) -> None:
+    """Whether every column has JSON values. `zoneless` times are taken, as UTC, from who knows them to be that.
+
+    Raises:
+        UnsupportedType: one has none; the message names it.
+        BadBody: there are too many, two of one name, or they are nested too deeply.
+    """
     fields = list(schema)
     _check_names(fields, "")
     level = [(each, each.name) for each in fields]
@@ -100,7 +106,7 @@ def _check_schema(schema: pa.Schema) -> None:
             raise UnsupportedType(f"an Arrow stream may have {_MOST_COLUMNS:,} columns, nested ones included")
         below: list[tuple[pa.Field, str]] = []
         for each, path in level:
-            _check_type(each.type, path)
+            _check_type(each.type, path, zoneless=zoneless)
             children = _children(each.type)
             _check_names(children, path)
             mark = "[]" if is_list(each.type) else None
@@ -118,18 +124,18 @@ def _check_names(fields: list[pa.Field], path: str) -> None:
         raise BadBody(f'two columns are named "{path + "." if path else ""}{twice[:100]}"')
 
 
-def _check_type(kind: pa.DataType, path: str) -> None:
+def _check_type(kind: pa.DataType, path: str, *, zoneless: bool = False) -> None:
     import pyarrow as pa
 
     is_ = pa.types
-    if is_.is_timestamp(kind) and kind.tz is None:
+    if is_.is_timestamp(kind) and kind.tz is None and not zoneless:
         raise _unsupported(path, kind, "say its time zone, as RFC 3339 has no time without one")
     if is_.is_fixed_size_list(kind) and kind.list_size < 1:  # PyArrow divides by the size, and the process ends
         raise _unsupported(path, kind, "send lists of a size above 0")
     if is_.is_dictionary(kind):
         if kind.value_type.num_fields or is_.is_dictionary(kind.value_type):
             raise _unsupported(path, kind, "a dictionary holds texts, numbers or times")
-        _check_type(kind.value_type, path)
+        _check_type(kind.value_type, path, zoneless=zoneless)
         return
     scalar = (
         is_.is_null(kind)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from assay.errors import UsageError
 from assay.profile.batch import Progress
 from assay.profile.document import Profile
+from assay.profile.files import TAKEN, arrow_file, file_kind
 from assay.profile.summarize import summarize, summarize_events
 
 if TYPE_CHECKING:
@@ -16,10 +17,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["profile"]
-
-_TAKEN: Final = "a pandas or Polars frame, an Arrow table or reader, a DuckDB relation, or the path of a file"
-_FILES: Final = "CSV, TSV, JSON, NDJSON, Parquet or Arrow (.arrow, .feather)"
-_COMPRESSED: Final = (".gz", ".zst")
 
 
 def profile(source: Any, *, dataset: str = "", progress: Progress | None = None) -> Profile:
@@ -42,7 +39,7 @@ def profile(source: Any, *, dataset: str = "", progress: Progress | None = None)
         return _of_table(con, _arrow_or_pandas(source), dataset, progress, _json_columns(source))
     except duckdb.Error as error:
         what = str(source) if isinstance(source, str | Path) else f"this {type(source).__name__}"
-        raise UsageError(f"{what} cannot be read: {error}; take {_TAKEN}") from error
+        raise UsageError(f"{what} cannot be read: {error}; take {TAKEN}") from error
     finally:
         con.close()
 
@@ -88,7 +85,7 @@ def _arrow_or_pandas(source: Any) -> tuple[list[str], Any]:
     elif hasattr(source, "__arrow_c_stream__") and not isinstance(source, pa.Table):
         source = pa.table(source)
     if not isinstance(source, pa.Table):
-        raise UsageError(f"a {type(source).__name__} cannot be profiled; take {_TAKEN}")
+        raise UsageError(f"a {type(source).__name__} cannot be profiled; take {TAKEN}")
     return _of_arrow(source)
 
 
@@ -120,35 +117,14 @@ def _distinct(names: list[str]) -> list[str]:
 
 
 def _of_file(con: duckdb.DuckDBPyConnection, path: Path, dataset: str, progress: Progress | None) -> Profile:
-    if not path.is_file():
-        raise UsageError(f"{path} is no file; take {_TAKEN}")
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in _COMPRESSED:
-        suffixes.pop()
-    suffix = suffixes[-1] if suffixes else ""
+    kind = file_kind(path)
     text = "'" + str(path).replace("'", "''") + "'"
-    if suffix in {".json", ".ndjson", ".jsonl"}:
-        shape = "auto" if suffix == ".json" else "newline_delimited"
+    if kind in {"json", "lines"}:
+        shape = "auto" if kind == "json" else "newline_delimited"
         read = f"read_json_objects({text}, format = '{shape}')"
         return summarize_events(con, f"(SELECT json AS body FROM {read})", dataset=dataset, progress=progress)
-    if suffix in {".csv", ".tsv", ".txt"}:
+    if kind == "csv":
         return _of_table(con, _of_arrow(con.sql(f"FROM read_csv({text})").to_arrow_table()), dataset, progress)
-    if suffix in {".parquet", ".pq"}:
+    if kind == "parquet":
         return summarize(con, f"read_parquet({text})", dataset=dataset, progress=progress)
-    if suffix in {".arrow", ".feather", ".ipc"}:
-        return _of_table(con, _of_arrow(_arrow_file(path)), dataset, progress)
-    raise UsageError(f'{path}: files named "*{suffix}" are not known; take {_FILES}, compressed or not')
-
-
-def _arrow_file(path: Path) -> pa.Table:
-    import pyarrow as pa
-
-    try:
-        with pa.memory_map(str(path)) as mapped:
-            try:
-                return pa.ipc.open_file(mapped).read_all()
-            except pa.ArrowInvalid:
-                mapped.seek(0)
-                return pa.ipc.open_stream(mapped).read_all()
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UsageError(f"{path} cannot be read as Arrow: {error}") from error
+    return _of_table(con, _of_arrow(arrow_file(path)), dataset, progress)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Final
 
 import duckdb
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Tables"]
+__all__ = ["Tables", "later_columns"]
 
 _EXACT_INTEGER: Final = 2**53
+_LATER: Final = re.compile(r"(.+)_v\d+_*", re.DOTALL)
 
 
 class Tables:
@@ -105,6 +106,17 @@ def _present(con: DuckDBPyConnection, table: str) -> dict[str, str]:
     return dict(rows)
 
 
+def later_columns(names: Collection[str]) -> dict[str, str]:
+    """Of a table's columns, those that were made for later types of a field: the field's first column by each."""
+    found = {}
+    for name in names:
+        match = _LATER.fullmatch(name)
+        own = None if match is None else _same_but_case(match[1], names)
+        if own is not None:
+            found[name] = own
+    return found
+
+
 def _candidates(name: str, present: Mapping[str, str]) -> list[str]:
     """The columns that a field may already have: its own name, then its later ones, the newest first."""
     later = re.compile(re.escape(name) + r"_v(\d+)_*", re.IGNORECASE)
@@ -113,7 +125,7 @@ def _candidates(name: str, present: Mapping[str, str]) -> list[str]:
     return ([own] if own else []) + [each for _, each in sorted(found, reverse=True)]
 
 
-def _same_but_case(name: str, present: Mapping[str, str]) -> str | None:
+def _same_but_case(name: str, present: Collection[str]) -> str | None:
     return next((each for each in present if each.casefold() == name.casefold()), None)
 
 

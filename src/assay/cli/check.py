@@ -1,0 +1,115 @@
+"""`assay check`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from assay import settings as configuration
+from assay.cli.options import JsonOption, StoreOption
+from assay.cli.output import app, plain, result, say
+from assay.cli.progress import progress
+from assay.contract.versions import is_dataset_name
+from assay.errors import UsageError
+from assay.workspace import Workspace
+
+if TYPE_CHECKING:
+    from assay.contract.document import Contract
+    from assay.frames.report import Report
+
+__all__ = ["check"]
+
+
+@app.command()
+def check(
+    what: Annotated[str, typer.Argument(help="A file that DuckDB reads, or a dataset.", metavar="FILE|DATASET")],
+    *,
+    contract: Annotated[
+        str | None,
+        typer.Option(
+            help="A file, DATASET@N, or for a dataset just N. By default the dataset's active one.", metavar="C"
+        ),
+    ] = None,
+    rejects: Annotated[
+        Path | None, typer.Option(help="Write the bad rows there, as Parquet.", metavar="FILE", dir_okay=False)
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(help="Of a dataset, only what was collected so long ago at most: 24h.", metavar="DURATION"),
+    ] = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Hold data at rest to a contract: a file, or what is stored of a dataset. The exit code is 1 when a row breaks it."""
+    workspace = Workspace(configuration.load(store=store))
+    if rejects is not None and rejects.suffix.lower() not in {".parquet", ".pq"}:
+        raise UsageError(f"--rejects {rejects}: bad rows are written as Parquet; name it *.parquet")
+    judge, report = _checked(workspace, what, contract, since)
+    if rejects is not None:
+        _write(rejects, report)
+    name = contract if judge.version is None or contract is not None else f"{judge.dataset}@{judge.version}"
+    document = {"checked": what, "contract": name, **report.to_document()}
+    result("\n".join(_lines(report)), document, as_json=as_json)
+    if rejects is not None and report.bad:
+        say(f"assay: the bad rows are in {rejects}")
+    if not report.ok:
+        sys.exit(1)
+
+
+def _checked(workspace: Workspace, what: str, contract: str | None, since: str | None) -> tuple[Contract, Report]:
+    if Path(what).exists():
+        from assay.frames.check import check as check_file
+
+        if since is not None:
+            raise UsageError("--since is for what is stored of a dataset: a file does not say when its rows came")
+        if contract is None:
+            raise UsageError(f"name the contract that {what} is held to: --contract")
+        judge = workspace.contract(contract)
+        with progress(f"checking {what}") as tell:
+            return judge, check_file(what, judge, progress=tell)
+    if not is_dataset_name(what):
+        raise UsageError(f"{what} is neither a file that is there nor the name of a dataset")
+    judge = workspace.candidate(what, contract)
+    with progress(f"checking {what}") as tell:
+        return judge, workspace.check(what, judge, since=None if since is None else _ago(since), progress=tell)
+
+
+def _ago(duration: str) -> datetime:
+    from assay.monitor.rule_settings import seconds
+
+    return datetime.now(UTC) - timedelta(seconds=seconds(duration))
+
+
+def _write(path: Path, report: Report) -> None:
+    import pyarrow.parquet as pq
+
+    from assay.files import write_atomic
+
+    try:
+        import pyarrow as pa
+
+        sink = pa.BufferOutputStream()
+        pq.write_table(report.rows(), sink, compression="zstd")
+        write_atomic(path, sink.getvalue().to_pybytes())
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error}") from error
+
+
+def _lines(report: Report) -> Iterator[str]:
+    if report.ok:
+        yield f"{report.rows_seen:,} rows, all of them good"
+        return
+    share = report.bad / report.rows_seen
+    yield f"{report.bad:,} of {report.rows_seen:,} rows are bad ({share:.2%})"
+    yield ""
+    for each in report.violations:
+        rows = ", ".join(f"{row:,}" for row in each.first_rows) + (" …" if each.count > len(each.first_rows) else "")
+        yield f"{each.count:>9,}  {plain(each.field) or 'the event'}: {plain(each.msg)}  (rows {rows})"
+    if report.sources:
+        yield ""
+        yield "from " + ", ".join(f"{plain(name)} ({count:,})" for name, count in report.sources.most_common(20))

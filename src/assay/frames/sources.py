@@ -1,0 +1,232 @@
+"""Frames, relations and files as parts to be judged: record batches, or lines of JSON."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from assay.errors import BadBody, UsageError
+from assay.ingest.arrow_stream import texts_of
+from assay.ingest.decode import is_array, split_array
+from assay.profile.files import TAKEN, arrow_file, file_kind
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+__all__ = ["Part", "open_parts"]
+
+_ROWS: Final = 65_536
+_BLOCK_BYTES: Final = 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some rows of a source, the first of them number `first`; `done` is the share of it that has been read by then.
+
+    `batch`, of whose columns `json_columns` hold JSON as text; or else `lines`, JSON in each.
+    """
+
+    first: int
+    done: float
+    batch: pa.RecordBatch | None = None
+    lines: list[bytes] | None = None
+    json_columns: frozenset[str] = frozenset()
+
+
+def open_parts(source: Any) -> Iterator[Part]:
+    """The parts of a source, one after the other.
+
+    Raises:
+        UsageError: it cannot be read, or is nothing that can be checked.
+    """
+    import pyarrow as pa
+    import zstandard
+
+    try:
+        if isinstance(source, str | Path):
+            yield from _of_file(Path(source))
+        else:
+            yield from _of_frame(source)
+    except (pa.ArrowException, OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
+        what = str(source) if isinstance(source, str | Path) else f"this {type(source).__name__}"
+        raise UsageError(f"{what} cannot be read: {error}; take {TAKEN}") from error
+
+
+# ---- frames
+
+
+def _of_frame(source: Any) -> Iterator[Part]:
+    import pyarrow as pa
+
+    if type(source).__module__.partition(".")[0] == "pandas" and hasattr(source, "columns"):
+        return _of_table(*_of_pandas(source))
+    if hasattr(source, "collect") and hasattr(source, "collect_schema"):
+        source = source.collect()  # a lazy frame of Polars'
+    if hasattr(source, "to_arrow_table"):  # a relation of DuckDB's
+        names = zip(source.columns, source.types, strict=True)
+        texts = frozenset(name for name, kind in names if str(kind).upper() == "JSON")
+        return _of_table(source.to_arrow_table(), texts)
+    if isinstance(source, pa.RecordBatch):
+        source = pa.Table.from_batches([source])
+    elif isinstance(source, pa.RecordBatchReader):
+        source = source.read_all()
+    elif hasattr(source, "__arrow_c_stream__") and not isinstance(source, pa.Table):
+        source = pa.table(source)
+    if not isinstance(source, pa.Table):
+        raise UsageError(f"a {type(source).__name__} cannot be checked; take {TAKEN}")
+    return _of_table(source, frozenset())
+
+
+def _of_table(table: pa.Table, json_columns: frozenset[str]) -> Iterator[Part]:
+    _distinct(table.column_names)
+    return _numbered(iter(table.to_batches(max_chunksize=_ROWS)), table.num_rows, json_columns)
+
+
+def _numbered(batches: Iterator[pa.RecordBatch], total: int, json_columns: frozenset[str]) -> Iterator[Part]:
+    first = 0
+    for batch in batches:
+        rows = batch.num_rows
+        yield Part(first, (first + rows) / max(total, 1), _without_views(batch), json_columns=json_columns)
+        first += rows
+
+
+def _without_views(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """With texts instead of views of them: PyArrow takes no rows out of the latter."""
+    import pyarrow as pa
+
+    if not any(pa.types.is_string_view(kind) for kind in batch.schema.types):
+        return batch
+    columns = [texts_of(array) if pa.types.is_string_view(array.type) else array for array in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _distinct(names: list[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f'two columns are named "{name}"; rename one of them')
+
+
+def _of_pandas(frame: pd.DataFrame) -> tuple[pa.Table, frozenset[str]]:
+    """A frame as Arrow; its NaN are null. A column of objects that are not of one type becomes JSON text."""
+    import pyarrow as pa
+
+    columns: dict[str, pa.Array] = {}
+    texts = set()
+    names = [str(name) for name in frame.columns]
+    _distinct(names)
+    for i, name in enumerate(names):
+        series = frame.iloc[:, i]
+        try:
+            columns[name] = pa.Array.from_pandas(series)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+            missing = series.isna()
+            cells = [
+                None if gone else json.dumps(cell, default=str) for cell, gone in zip(series, missing, strict=True)
+            ]
+            columns[name] = pa.array(cells, pa.string())
+            texts.add(name)
+    return pa.table(columns), frozenset(texts)
+
+
+# ---- files
+
+
+def _of_file(path: Path) -> Iterator[Part]:
+    kind = file_kind(path)
+    if kind == "parquet":
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(path) as file:
+            _distinct(file.schema_arrow.names)
+            yield from _numbered(_ahead(file.iter_batches(_ROWS)), file.metadata.num_rows, frozenset())
+    elif kind == "arrow":
+        yield from _of_table(arrow_file(path), frozenset())
+    elif kind == "csv":
+        yield from _of_csv(path)
+    elif kind == "lines":
+        yield from _of_lines(path)
+    else:
+        yield from _of_json(path)
+
+
+def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same, the next one being read while one is judged: both let go of the interpreter."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = reader.submit(next, batches, None)
+            yield batch
+
+
+def _of_csv(path: Path) -> Iterator[Part]:
+    import duckdb
+
+    try:
+        with closing(duckdb.connect()) as con:
+            con.execute("SET TimeZone = 'UTC'")
+            table = con.read_csv(str(path)).to_arrow_table()
+    except duckdb.Error as error:
+        raise UsageError(f"{path} cannot be read as CSV: {error}") from error
+    yield from _of_table(table, frozenset())
+
+
+def _of_lines(path: Path) -> Iterator[Part]:
+    size = max(path.stat().st_size, 1)
+    first = 0
+    with path.open("rb") as raw, _unpacked(path, raw) as file:
+        while lines := file.readlines(_BLOCK_BYTES):
+            yield Part(first, raw.tell() / size, lines=lines)
+            first += len(lines)
+
+
+def _of_json(path: Path) -> Iterator[Part]:
+    """One event, an array of them, or lines."""
+    with path.open("rb") as raw, _unpacked(path, raw) as file:
+        body = file.read()
+    try:
+        if is_array(body):
+            lines = split_array(body)
+        elif body.strip().count(b"\n") and not _is_one(body):
+            lines = body.splitlines()
+        else:
+            lines = [body]
+    except BadBody as error:
+        raise UsageError(f"{path} cannot be read: {error}") from error
+    for first in range(0, len(lines), _ROWS):
+        yield Part(first, min(first + _ROWS, len(lines)) / len(lines), lines=lines[first : first + _ROWS])
+
+
+def _is_one(body: bytes) -> bool:
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _unpacked(path: Path, raw: IO[bytes]) -> AbstractContextManager[IO[bytes]]:
+    """The file's content, whatever it is packed by."""
+    make = _UNPACK.get(path.suffix.lower())
+    return raw if make is None else make(raw)
+
+
+def _gzip(raw: IO[bytes]) -> AbstractContextManager[IO[bytes]]:
+    return io.BufferedReader(gzip.GzipFile(fileobj=raw))
+
+
+def _zstd(raw: IO[bytes]) -> AbstractContextManager[IO[bytes]]:
+    import zstandard
+
+    return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True))
+
+
+_UNPACK: Final[Mapping[str, Callable[[IO[bytes]], AbstractContextManager[IO[bytes]]]]] = {".gz": _gzip, ".zst": _zstd}
