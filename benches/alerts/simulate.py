@@ -13,27 +13,27 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from assay.contract.document import Contract, Field
-from assay.monitor.bins import Columns
+from assay.monitor.bins import Columns, binned_fields
 from assay.monitor.evaluate import Firing, Rule, evaluate, read_rules
 from assay.monitor.range_functions import Scraped
 from assay.monitor.rules import RuleSettings, render_rules
-from assay.monitor.series_frame import Doubles, Labels, labelled
+from assay.monitor.series_frame import Doubles, labelled
 from assay.profile.learn import learn
 from assay.profile.relation import profile
 from benches.alerts.traffic import LEARNED
 from benches.events import agrawal
 
-__all__ = ["Truth", "agrawal_pool", "day", "main", "mixed_pool", "truth"]
+__all__ = ["KINDS", "Episode", "Truth", "agrawal_pool", "day", "main", "mixed_pool", "shown_series", "truth"]
 
 POOL_ROWS: Final = 200_000
 #: Before a day begins, the longest window and the volume's offset are full.
@@ -163,78 +163,150 @@ def _refused(field: Field, array: pa.Array) -> npt.NDArray[np.bool_]:
 # ---- a day
 
 
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """From `from_s` to `to_s` something is wrong: one of `KINDS`."""
+
+    kind: str
+    from_s: float
+    to_s: float
+
+
+#: What can be wrong, and by how much the rate of events changes then.
+KINDS: Final[Mapping[str, float]] = {
+    "nulls": 1,  # 2% of the first field
+    "stuck": 1,  # all values of the first field in one bin
+    "rejects": 1,  # 3% of the events
+    "silence": 0,
+    "half": 0.5,
+    "double": 2.2,
+    "down": 0,  # no collector answers
+    "not storable": 1,
+    "backlog": 1,
+    "two versions": 1,  # the second collector has another one
+}
+
+
 def day(known: Truth, rate: float, rng: np.random.Generator) -> list[Firing]:
     """What fires in one day of clean traffic."""
     at = np.arange(WARM_S, WARM_S + DAY_S, INTERVAL_S, dtype=np.float64)
-    fired, _ = evaluate(known.rules, clean_series(known, rate, WARM_S + DAY_S, rng), at)
+    times = np.arange(rng.uniform(0, INTERVAL_S), WARM_S + DAY_S, INTERVAL_S)
+    fired, _ = evaluate(known.rules, shown_series(known, rate, times, rng), at)
     return fired
 
 
-def clean_series(known: Truth, rate: float, until_s: float, rng: np.random.Generator) -> dict[str, list[Scraped]]:
-    """What one collector shows at each scrape. Once it restarts, and is not there for two scrapes."""
-    times = np.arange(rng.uniform(0, INTERVAL_S), until_s, INTERVAL_S)
-    n = len(times)
-    restart = int(rng.integers(n // 10, n - 10))
-    gone = np.zeros(n, dtype=bool)
-    gone[restart : restart + 2] = True
-    events = rng.poisson(rate * INTERVAL_S, n)
-    events[gone] = 0
-    dataset = known.contract.dataset
+@dataclass(frozen=True, slots=True)
+class _Collector:
+    """How one collector shows things: not at all while it is gone, and from zero again after a restart."""
 
-    def counters(steps: npt.NDArray[Any]) -> Doubles:
+    times: Doubles
+    gone: npt.NDArray[np.bool_]
+    back: int
+    instance: str
+
+    def counters(self, steps: npt.NDArray[Any]) -> Doubles:
         values = np.cumsum(steps, axis=1, dtype=np.float64)
-        values[:, restart + 2 :] -= values[:, restart + 1 : restart + 2]
-        values[:, gone] = np.nan
+        values[:, self.back :] -= values[:, self.back - 1 : self.back]
+        values[:, self.gone] = np.nan
         return values
 
-    def shown(*rows: tuple[Labels, Doubles]) -> Scraped:
-        return Scraped(times, tuple(labels for labels, _ in rows), np.stack([values for _, values in rows]))
+    def gauge(self, value: Any) -> Doubles:
+        return np.where(self.gone, np.nan, value)
 
-    def constant(value: float) -> Doubles:
-        return np.where(gone, np.nan, value)
+    def shown(self, rows: Iterable[tuple[Mapping[str, str], Doubles]]) -> list[Scraped]:
+        labels, values = zip(*rows, strict=True)
+        own = tuple(labelled({**each, "instance": self.instance}.items()) for each in labels)
+        return [Scraped(self.times, own, np.stack(values))]
 
-    found: dict[str, list[Scraped]] = {}
-    values: list[tuple[Labels, Doubles]] = []
-    expected: list[tuple[Labels, Doubles]] = []
-    for label, (names, shares) in known.bins.items():
-        bins = {label: field.bins for label, field in known.contract.root.walk()}[label]
-        assert bins is not None
-        own = [labelled([("dataset", dataset), ("field", label), ("bin", name)]) for name in names]
-        counts = counters(rng.multinomial(events, shares).T.astype(np.float64))
-        values += zip(own, counts, strict=True)
-        expected += [(each, constant(bins.share.get(name, 0.0))) for each, name in zip(own, names, strict=True)]
-    found["assay_field_values_total"] = [shown(*values)]
-    found["assay_field_expected_ratio"] = [shown(*expected)]
 
-    rejected = rng.binomial(events, known.rejected)
-    sources = labelled([("dataset", dataset), ("source", "till")])
-    outcomes = {"accepted": events - rejected, "flagged": np.zeros(n), "rejected": rejected}
-    found["assay_events_total"] = [
-        shown(
-            *(
-                (labelled([*sources, ("outcome", name)]), counters(steps[None, :])[0])
-                for name, steps in outcomes.items()
-            )
-        )
-    ]
-    total = sum(known.violations.values()) or 1.0
+def shown_series(
+    known: Truth,
+    rate: float,
+    times: Doubles,
+    rng: np.random.Generator,
+    *,
+    instance: str = "a",
+    episodes: Sequence[Episode] = (),
+) -> dict[str, list[Scraped]]:
+    """What one collector shows at each scrape. Once it restarts, and is not there for two scrapes."""
+    n = len(times)
+    wrong = {kind: np.zeros(n, dtype=bool) for kind in KINDS}
+    factor = np.ones(n)
+    for episode in episodes:
+        during = (times >= episode.from_s) & (times < episode.to_s)
+        wrong[episode.kind] |= during
+        factor[during] = KINDS[episode.kind]
+    back = int(rng.integers(n // 10, n - 10))
+    gone = wrong["down"].copy()
+    gone[back - 2 : back] = True
+    interval_s = float(np.median(np.diff(times)))
+    events = rng.poisson(rate * interval_s * factor)
+    events[gone] = 0
+    it = _Collector(times, gone, back, instance)
+    last = np.where(events > 0, times - np.minimum(rng.exponential(1 / rate, n), interval_s), 0)
+    only = {"dataset": known.contract.dataset}
+    return {
+        **_values(known, it, events, wrong, rng),
+        **_outcomes(known, it, events, wrong, rng),
+        "assay_last_event_timestamp_seconds": it.shown([(only, it.gauge(np.maximum.accumulate(last)))]),
+        **_health(it, only, wrong),
+    }
+
+
+_Wrong: TypeAlias = Mapping[str, npt.NDArray[np.bool_]]
+
+
+def _values(
+    known: Truth, it: _Collector, events: npt.NDArray[np.int64], wrong: _Wrong, rng: np.random.Generator
+) -> dict[str, list[Scraped]]:
+    values: list[tuple[Mapping[str, str], Doubles]] = []
+    expected: list[tuple[Mapping[str, str], Doubles]] = []
+    for i, (label, field) in enumerate(binned_fields(known.contract)):
+        assert field.bins is not None
+        names, shares = known.bins[label]
+        own = [{"dataset": known.contract.dataset, "field": label, "bin": name} for name in names]
+        live = shares
+        if i == 0 and (wrong["nulls"].any() or wrong["stuck"].any()):
+            nulls = 0.98 * shares + 0.02 * (np.array(names) == "null")
+            stuck = np.eye(len(names))[int(np.argmax(shares))]
+            live = np.where(wrong["nulls"][:, None], nulls, np.where(wrong["stuck"][:, None], stuck, shares))
+        values += zip(own, it.counters(rng.multinomial(events, live).T), strict=True)
+        expected += [(each, it.gauge(field.bins.share.get(name, 0.0))) for each, name in zip(own, names, strict=True)]
+    return {"assay_field_values_total": it.shown(values), "assay_field_expected_ratio": it.shown(expected)}
+
+
+def _outcomes(
+    known: Truth, it: _Collector, events: npt.NDArray[np.int64], wrong: _Wrong, rng: np.random.Generator
+) -> dict[str, list[Scraped]]:
+    dataset = {"dataset": known.contract.dataset}
+    rejected = rng.binomial(events, np.where(wrong["rejects"], 0.03, known.rejected))
+    outcomes = {"accepted": events - rejected, "flagged": np.zeros(len(events)), "rejected": rejected}
+    by_outcome = zip(outcomes, it.counters(np.stack(list(outcomes.values()))), strict=True)
+    total = sum(known.violations.values())
     parts = rng.multinomial(rejected, [share / total for share in known.violations.values()])
-    found["assay_violations_total"] = [
-        shown(
-            *(
-                (labelled([("dataset", dataset), ("field", name), ("type", "bound")]), row)
-                for name, row in zip(known.violations, counters(parts.T), strict=True)
-            )
-        )
-    ]
-    last = np.where(events > 0, times - np.minimum(rng.exponential(1 / rate, n), INTERVAL_S), 0)
-    only = labelled([("dataset", dataset)])
-    found["assay_last_event_timestamp_seconds"] = [shown((only, np.where(gone, np.nan, np.maximum.accumulate(last))))]
-    found["assay_contract_info"] = [shown((labelled([*only, ("version", "1"), ("mode", "enforce")]), constant(1)))]
-    found["assay_not_storable_total"] = [shown((only, constant(0)))]
-    found["assay_log_oldest_seconds"] = [shown((labelled([("instance", "a")]), constant(0.5)))]
-    found["up"] = [shown((labelled([("job", "assay"), ("instance", "a")]), np.where(gone, 0.0, 1.0)))]
-    return found
+    by_field = zip(known.violations, it.counters(parts.T), strict=True)
+    return {
+        "assay_events_total": it.shown(
+            ({**dataset, "source": "till", "outcome": name}, row) for name, row in by_outcome
+        ),
+        "assay_violations_total": it.shown(
+            ({**dataset, "field": name, "type": "bound"}, row) for name, row in by_field
+        ),
+    }
+
+
+def _health(it: _Collector, only: Mapping[str, str], wrong: _Wrong) -> dict[str, list[Scraped]]:
+    differs = wrong["two versions"] & (it.instance != "a")
+    versions = {"1": np.where(differs, np.nan, it.gauge(1)), "2": np.where(differs, it.gauge(1), np.nan)}
+    refused = wrong["not storable"] & (np.arange(len(it.times)) % 10 == 0)
+    return {
+        "assay_contract_info": it.shown(
+            ({**only, "version": version, "mode": "enforce"}, row) for version, row in versions.items()
+        ),
+        "assay_not_storable_total": it.shown([(only, it.counters(refused[None, :])[0])]),
+        "assay_log_oldest_seconds": it.shown([({}, it.gauge(np.where(wrong["backlog"], 90.0, 0.5)))]),
+        "up": it.shown([({"job": "assay"}, np.where(it.gone, 0.0, 1.0))]),
+    }
 
 
 if __name__ == "__main__":
