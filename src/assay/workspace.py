@@ -357,7 +357,7 @@ class Workspace:
 
 def _check(rules: bytes, tests: bytes, promtool: Path, *, thoroughly: bool) -> None:
     """Have promtool look at rules, and run their tests, before they are put in place."""
-    from assay.monitor.promtool import check_rules, test_rules
+    from assay.monitor.promtool import check_rules, run_rule_tests
 
     with tempfile.TemporaryDirectory() as folder:
         rules_path = Path(folder) / "data_quality_rules.yml"
@@ -366,7 +366,7 @@ def _check(rules: bytes, tests: bytes, promtool: Path, *, thoroughly: bool) -> N
         tests_path.write_bytes(tests)
         check_rules(rules_path, promtool)
         if thoroughly:
-            test_rules(tests_path, promtool)
+            run_rule_tests(tests_path, promtool)
 
 
 def _check_name(dataset: str) -> None:

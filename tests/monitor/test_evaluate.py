@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from assay.monitor.evaluate import Firing, evaluate, read_rules
 from assay.monitor.expression import Aggregate, Binary, Call, Matcher, Number, Selector, parse
-from assay.monitor.promtool import find_promtool, test_rules
+from assay.monitor.promtool import find_promtool, run_rule_tests
 from assay.monitor.promtool_replay import replay_test
 from assay.monitor.range_functions import Scraped
 from assay.monitor.rule_settings import duration_text
@@ -177,7 +177,7 @@ def test_the_same_alerts_at_the_same_evaluations(
     path = tmp_path / "t.yml"
     document = {"rule_files": [RULES_FILE], "evaluation_interval": duration_text(step), "tests": [test]}
     path.write_text(yaml_text(document))
-    test_rules(path, promtool)
+    run_rule_tests(path, promtool)
 
 
 def alert(expr: str, **more: str) -> str:

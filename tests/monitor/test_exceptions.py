@@ -7,7 +7,7 @@ import pytest
 
 from assay.errors import UsageError
 from assay.monitor.exceptions import AlertException, exception_records, exception_remarks
-from assay.monitor.promtool import check_rules, find_promtool, test_rules
+from assay.monitor.promtool import check_rules, find_promtool, run_rule_tests
 from assay.monitor.promtool_case import selector
 from assay.monitor.rule_tests import TEST_FILE, render_rule_tests
 from assay.monitor.rules import RULES_FILE, RuleSettings, render_rules
@@ -139,14 +139,14 @@ def test_an_exception_holds_until_its_day_is_over(
     (tmp_path / RULES_FILE).write_bytes(render_rules([one], settings))
     (tmp_path / "a.yml").write_text(TEST.replace("DURING", samples(ALL - quiet)).replace("AFTER", samples(ALL)))
     check_rules(tmp_path / RULES_FILE, promtool)
-    test_rules(tmp_path / "a.yml", promtool)
+    run_rule_tests(tmp_path / "a.yml", promtool)
 
 
 def test_the_generated_tests_try_the_rules_without_them(promtool: Path, tmp_path: Path) -> None:
     settings = RuleSettings(alert_windows=("1m",), alert_hold="0s", exceptions=(exception(), exception("Silence")))
     (tmp_path / RULES_FILE).write_bytes(render_rules([learned()], settings))
     (tmp_path / TEST_FILE).write_bytes(render_rule_tests([learned()], settings))
-    test_rules(tmp_path / TEST_FILE, promtool)
+    run_rule_tests(tmp_path / TEST_FILE, promtool)
 
 
 def test_every_alert_takes_its_exceptions(promtool: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import yaml
 from assay.contract.document import Contract
 from assay.contract.evidence import Bins
 from assay.errors import UsageError
-from assay.monitor.promtool import RulesRefused, check_rules, find_promtool, test_rules
+from assay.monitor.promtool import RulesRefused, check_rules, find_promtool, run_rule_tests
 from assay.monitor.recording import drift_k, reject_share
 from assay.monitor.rule_settings import seconds
 from assay.monitor.rule_tests import TEST_FILE, render_rule_tests
@@ -71,7 +71,7 @@ def names(contracts: list[Contract], settings: RuleSettings | None = None) -> li
 def test_promtool_agrees(promtool: Path, tmp_path: Path, contracts: list[Contract], settings: RuleSettings) -> None:
     write(tmp_path, contracts, settings)
     check_rules(tmp_path / RULES_FILE, promtool)
-    test_rules(tmp_path / TEST_FILE, promtool)
+    run_rule_tests(tmp_path / TEST_FILE, promtool)
 
 
 MUTATIONS = {
@@ -118,7 +118,7 @@ def test_a_broken_rule_fails_its_tests(promtool: Path, tmp_path: Path, mutation:
     assert old in text
     (tmp_path / RULES_FILE).write_text(text.replace(old, new))
     with pytest.raises(RulesRefused):
-        test_rules(tmp_path / TEST_FILE, promtool)
+        run_rule_tests(tmp_path / TEST_FILE, promtool)
 
 
 EVENTS = 'assay_events_total{dataset="agrawal", source="key", outcome='
@@ -157,7 +157,7 @@ contract is too narrow: then widen the field, activate, and replay the quarantin
 def test_an_alert_says_figure_and_limit(promtool: Path, tmp_path: Path) -> None:
     (tmp_path / RULES_FILE).write_bytes(render_rules([types_only()], RuleSettings()))
     (tmp_path / "a.yml").write_text(ANNOTATED)
-    test_rules(tmp_path / "a.yml", promtool)
+    run_rule_tests(tmp_path / "a.yml", promtool)
 
 
 RECOVERY = f"""
@@ -189,7 +189,7 @@ def test_an_alert_ends_with_its_reason(promtool: Path, tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_text(
         RECOVERY.replace('alertstate="firing"', 'alertstate="firing",alertname!="CollectorDown"')
     )
-    test_rules(tmp_path / "a.yml", promtool)
+    run_rule_tests(tmp_path / "a.yml", promtool)
 
 
 def test_same_input_same_bytes() -> None:

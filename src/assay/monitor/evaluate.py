@@ -8,7 +8,7 @@ Prometheus would compute counts as no value here; generated rules compute none.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -16,8 +16,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from assay.monitor.expression import Aggregate, Binary, Call, Expression, Number, Selector, parse
-from assay.monitor.range_functions import Scraped, changes, increase, newest
+from assay.monitor.expression import Aggregate, Binary, Call, Expression, Matcher, Number, Selector, parse
+from assay.monitor.range_functions import Alike, Scraped, alike, changes, increase, newest
 from assay.monitor.rule_settings import seconds
 from assay.monitor.series_frame import Doubles, Frame, Labels, aggregate, labelled, narrowed
 
@@ -80,8 +80,9 @@ def evaluate(
     `scraped` has each metric's samples, one for each target; `at` are Unix times in seconds, ascending.
     """
     parts: dict[str, list[Frame]] = {rule.name: [] for rule in rules if rule.is_alert}
+    targets = _Targets(scraped)
     for start in range(0, len(at), _AT_ONCE):
-        moment = _Moment(scraped, at[start : start + _AT_ONCE])
+        moment = _Moment(targets, at[start : start + _AT_ONCE])
         for rule in rules:
             frame = moment.evaluate(rule.expression)
             if rule.is_alert:
@@ -161,12 +162,41 @@ _COMPARISONS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
 _SETS: Final = frozenset(("and", "or", "unless"))
 
 
+class _Targets:
+    """What the targets showed, by what a selector selects of it, made ready for ranges once."""
+
+    def __init__(self, scraped: Mapping[str, Sequence[Scraped]]) -> None:
+        self._scraped = scraped
+        self._selected: dict[tuple[str, tuple[Matcher, ...]], list[Scraped]] = {}
+        self._ready: dict[tuple[str, tuple[Matcher, ...]], list[list[Alike]]] = {}
+
+    def selected(self, node: Selector) -> list[Scraped]:
+        """The series that are selected, of each target that has some."""
+        key = (node.name, node.matchers)
+        if key not in self._selected:
+            self._selected[key] = list(self._select(node))
+        return self._selected[key]
+
+    def ready(self, node: Selector) -> list[list[Alike]]:
+        """The same, for ranges."""
+        key = (node.name, node.matchers)
+        if key not in self._ready:
+            self._ready[key] = [alike(each) for each in self.selected(node)]
+        return self._ready[key]
+
+    def _select(self, node: Selector) -> Iterator[Scraped]:
+        for target in self._scraped.get(node.name, ()):
+            rows = [i for i, own in enumerate(target.labels) if _matches(node, own)]
+            if rows:
+                yield Scraped(target.times, tuple(target.labels[i] for i in rows), target.values[rows])
+
+
 class _Moment:
     """Some evaluations in a row: what the rules so far have recorded, and what the targets showed."""
 
-    def __init__(self, scraped: Mapping[str, Sequence[Scraped]], at: Doubles) -> None:
+    def __init__(self, targets: _Targets, at: Doubles) -> None:
         self.at = at
-        self._scraped = scraped
+        self._targets = targets
         self._recorded: dict[str, Frame] = {}
 
     def record(self, rule: Rule, frame: Frame) -> None:
@@ -210,24 +240,15 @@ class _Moment:
         if recorded is not None:
             rows = [i for i, labels in enumerate(recorded.labels) if _matches(node, labels)]
             return Frame(tuple(recorded.labels[i] for i in rows), recorded.values[rows])
-        return self._gathered(node, lambda scraped: newest(scraped, self.at - node.offset_s))
+        at = self.at - node.offset_s
+        return self._gathered(node, [newest(each, at) for each in self._targets.selected(node)])
 
-    def _gathered(self, node: Selector, compute: Callable[[Scraped], Doubles]) -> Frame:
-        """What is computed of each target's series that are selected."""
-        labels: list[Labels] = []
-        values: list[Doubles] = []
-        for target in self._scraped.get(node.name, ()):
-            rows = [i for i, own in enumerate(target.labels) if _matches(node, own)]
-            if not rows:
-                continue
-            own = tuple(target.labels[i] for i in rows)
-            chosen = target if len(rows) == len(target.labels) else Scraped(target.times, own, target.values[rows])
-            labels += own
-            values.append(compute(chosen))
-        if not values:
-            return Frame((), np.empty((0, 1)))
-        width = max(each.shape[1] for each in values)
-        return Frame(tuple(labels), np.concatenate([np.broadcast_to(each, (len(each), width)) for each in values]))
+    def _gathered(self, node: Selector, values: Sequence[Doubles]) -> Frame:
+        """What was computed of each target's series that are selected."""
+        labels = tuple(own for each in self._targets.selected(node) for own in each.labels)
+        width = max((each.shape[1] for each in values), default=1)
+        whole = [np.broadcast_to(each, (len(each), width)) for each in values]
+        return Frame(labels, np.concatenate(whole) if whole else np.empty((0, 1)))
 
     # ---- functions
 
@@ -239,10 +260,10 @@ class _Moment:
         if name in {"increase", "rate", "changes"}:
             if not isinstance(first, Selector) or first.range_s is None:
                 raise ValueError(f"PromQL: {name} is of a range of series")
-            range_s = first.range_s
             compute = changes if name == "changes" else increase
-            found = self._gathered(first, lambda scraped: compute(scraped, self.at - first.offset_s, range_s))
-            return Frame(found.labels, found.values / range_s) if name == "rate" else found
+            at = self.at - first.offset_s
+            found = self._gathered(first, [compute(each, at, first.range_s) for each in self._targets.ready(first)])
+            return Frame(found.labels, found.values / first.range_s) if name == "rate" else found
         if name == "vector":
             return Frame(((),), np.atleast_2d(np.asarray(self._value(first), dtype=np.float64)))
         if name == "absent":
