@@ -16,7 +16,7 @@ from assay.errors import BadBody, UsageError
 from assay.ingest.arrow_columns import sure_rows
 from assay.ingest.arrow_stream import check_schema
 from assay.ingest.arrow_values import events, prepared
-from assay.ingest.decode import decode_event
+from assay.ingest.decode import SPACE, decode_event
 from assay.ingest.validate import Judge
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ Bad = tuple[int, tuple[Violation, ...]]
 
 _LINES: Final = 8_192
 _EVENTS: Final = 4_096
-_SPACE: Final = b" \t\r\n"
 
 
 class Verdict:
@@ -49,17 +48,15 @@ class Verdict:
 
     def of_lines(self, lines: Sequence[bytes]) -> Iterator[Bad]:
         """The bad ones; empty lines are none."""
+        fast = self.judge.fast
         for start in range(0, len(lines), _LINES):
-            some = [line.strip(_SPACE) for line in lines[start : start + _LINES]]
-            if self.judge.fast is not None and _all_pass(self.judge.fast, [line for line in some if line]):
-                continue
-            for place, line in enumerate(some, start):
+            some = lines[start : start + _LINES]
+            for place in range(len(some)) if fast is None else fast.sift(some).rest:
+                line = some[place].strip(SPACE)
                 if line and (found := self._of_line(line)):
-                    yield place, found
+                    yield start + place, found
 
     def _of_line(self, line: bytes) -> tuple[Violation, ...]:
-        if self.judge.fast is not None and self.judge.fast.event(line) is not None:
-            return ()
         try:
             event = decode_event(line).value
         except BadBody as error:
@@ -103,12 +100,12 @@ class Verdict:
 
     def _of_interest(self, batch: pa.RecordBatch, fast: FastPath) -> pa.RecordBatch:
         """Without columns that the contract does not name, allows, and that hold nothing that no event may have."""
-        if not fast.allows_unknown:
+        if fast.unknown is None:
             return batch
         kept = [
             i
             for i, (name, array) in enumerate(zip(batch.schema.names, batch.columns, strict=True))
-            if name in fast.names_set or not _harmless(array)
+            if name in fast.names or not _harmless(array)
         ]
         return batch if len(kept) == batch.num_columns else batch.select(kept)
 
@@ -141,11 +138,6 @@ def _from_its_start(batch: pa.RecordBatch) -> pa.RecordBatch:
         for array in batch.columns
     ]
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names) if columns else batch
-
-
-def _all_pass(fast: FastPath, lines: Sequence[bytes]) -> bool:
-    structs = fast.lines(lines)
-    return structs is not None and fast.columns_of(structs) is not None
 
 
 def _harmless(array: pa.Array) -> bool:
