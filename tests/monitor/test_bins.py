@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -112,6 +113,20 @@ def test_the_loop_and_the_array_agree(
         patch.setattr(bins_module, "_FEW", 0)
         assert binner.count(values) == one_by_one
     assert sum(one_by_one) == len(values)
+
+
+@given(
+    values=st.lists(st.none() | st.integers(-3, 3), max_size=60)
+    | st.lists(st.none() | st.floats(), max_size=60)
+    | st.lists(st.none() | st.sampled_from(["a", "b", "null"]), max_size=60)
+    | st.lists(st.none() | st.booleans(), max_size=60),
+    kind=st.sampled_from([VALUES, EDGES]),
+)
+def test_places_of_a_column_are_those_of_its_values(values: list[Any], kind: Bins) -> None:
+    binner = Binner(kind)
+    array = pa.array(values, None if any(value is not None for value in values) else pa.float64())
+    assert binner.places(array).tolist() == [binner.index(value) for value in values]
+    assert binner.count_array(array) == binner.count(values)
 
 
 def test_columns_of_nested_fields() -> None:

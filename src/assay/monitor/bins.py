@@ -18,9 +18,10 @@ from assay.contract.evidence import SPECIAL_BINS, Bins
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Binner", "Columns", "binned_fields", "count_bins"]
+__all__ = ["Binner", "Columns", "Places", "binned_fields", "count_bins"]
 
 Doubles: TypeAlias = npt.NDArray[np.float64]
+Places: TypeAlias = npt.NDArray[np.intp]
 
 #: Below this many values a loop is faster than making an array of them.
 _FEW: Final = 32
@@ -116,6 +117,19 @@ class Binner:
             counts[self.index(pair["values"].as_py())] += pair["counts"].as_py()
         return counts
 
+    def places(self, array: pa.Array) -> Places:
+        """The place of each value's bin in `labels`, for such a column."""
+        import pyarrow as pa
+
+        if self._edges is not None and pa.types.is_integer(array.type) | pa.types.is_floating(array.type):
+            places = self._number_places(array.cast(pa.float64()).fill_null(0).to_numpy(zero_copy_only=False))
+            places[array.is_null().to_numpy(zero_copy_only=False)] = self._null
+            return places
+        coded = array.dictionary_encode()
+        own = np.array([*(self.index(value) for value in coded.dictionary.to_pylist()), self._null], dtype=np.intp)
+        found: Places = own[coded.indices.fill_null(len(own) - 1).to_numpy(zero_copy_only=False)]
+        return found
+
     def _count_numbers(self, values: Sequence[object], counts: list[int]) -> None:
         numbers: Sequence[Any] = values
         if not _NUMBERS.issuperset(map(type, values)):
@@ -132,12 +146,15 @@ class Binner:
         self._add_places(array, counts)
 
     def _add_places(self, array: Doubles, counts: list[int]) -> None:
+        for i, count in enumerate(np.bincount(self._number_places(array), minlength=len(counts)).tolist()):
+            counts[i] += count
+
+    def _number_places(self, array: Doubles) -> Places:
         places = np.searchsorted(self._edge_array, array, side="left")
         places[array > self._most] = self._high
         places[array < self._least] = self._low
         places[~np.isfinite(array)] = self._other
-        for i, count in enumerate(np.bincount(places, minlength=len(counts)).tolist()):
-            counts[i] += count
+        return places
 
     def _count_categories(self, values: Sequence[object], counts: list[int]) -> None:
         kinds = set(map(type, values))
@@ -193,6 +210,17 @@ class Columns:
         for node in self._nodes:
             if node.binner is not None:
                 yield node.label, node.binner.count_array(arrays[node.name])
+
+    def places(self, arrays: Mapping[str, pa.Array]) -> Iterator[tuple[str, Places]]:
+        """Each field's label and the place of each row's bin in its labels: for Arrow columns of flat events, by name."""
+        for node in self._nodes:
+            if node.binner is not None:
+                yield node.label, node.binner.places(arrays[node.name])
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether every field that has bins is one of the event itself."""
+        return not any(node.properties or node.items for node in self._nodes)
 
     def _properties(self, field: Field, prefix: str) -> tuple[_Node, ...]:
         nodes = (self._node(child, f"{prefix}.{child.name}" if prefix else child.name) for child in field.properties)
