@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,9 @@ from tests.conftest import Bench, Service
 BINS = {"rows": 1000, "edges": [1.0, 2.0], "share": {"b0": 0.5, "b1": 0.5}, "low": 0.0, "high": 3.0}
 NAMES = {"rows": 1000, "values": ["x", "y"], "share": {"x": 0.5, "y": 0.5}}
 FLAGS = {"rows": 1000, "values": [False, True], "share": {"true": 1.0}}
+LAGS = {"rows": 1000, "edges": [10.0], "share": {"b0": 1.0}, "low": -60.0, "high": 3600.0, "lag": "date-time"}
 FLAT: dict[str, Any] = {
+    "t": {"type": "string", "format": "date-time", "x-assay": {"bins": LAGS}},
     "a": {"type": "number", "minimum": 0, "maximum": 9, "x-assay": {"bins": BINS}},
     "n": {"type": ["integer", "null"], "x-assay": {"bins": BINS}},
     "s": {"type": "string", "x-assay": {"bins": NAMES}},
@@ -31,9 +34,12 @@ NESTED: dict[str, Any] = {
     "o": {"type": "object", "properties": {"s": FLAT["s"]}},
     "items": {"type": "array", "items": FLAT["a"]},
 }
+NOW = datetime.now(UTC)
 EVENTS: list[dict[str, Any]] = [
-    {"a": 0.5, "n": 1, "s": "x"},
-    {"a": 1, "n": None, "s": "y", "_own": True, "more": 1},
+    {"a": 0.5, "n": 1, "s": "x", "t": (NOW - timedelta(minutes=5)).isoformat()},
+    {"a": 1, "n": None, "s": "y", "_own": True, "more": 1, "t": (NOW + timedelta(hours=1)).isoformat()},
+    {"a": 1, "t": "2016-12-31T23:59:60Z"},
+    {"a": 1, "t": "2016-12-31"},
     {"a": 2.5, "n": 2**70, "s": "z", "any": 7},
     {"a": 8, "any": "x", "_own": False, "o": {"s": "x", "more": 1}, "items": [1, 2, 5]},
     {"a": -1, "s": "x", "items": []},
@@ -115,9 +121,9 @@ def test_another_contract_judges_what_came(bench: Bench) -> None:
         )
         found = history_of(service, wider, Active(2))
     assert found == {
-        'assay_events_total{dataset="d",outcome="accepted",source="unknown"}': 7,
+        'assay_events_total{dataset="d",outcome="accepted",source="unknown"}': 9,
         'assay_field_values_total{bin="_other",dataset="d",field="a"}': 1,
-        'assay_field_values_total{bin="b0",dataset="d",field="a"}': 2,
+        'assay_field_values_total{bin="b0",dataset="d",field="a"}': 4,
         'assay_field_values_total{bin="b2",dataset="d",field="a"}': 1,
         'assay_field_values_total{bin="high",dataset="d",field="a"}': 1,
         'assay_field_values_total{bin="low",dataset="d",field="a"}': 1,

@@ -107,7 +107,7 @@ class _Count:
         bad = list(self._verdict.of_batch(events, texts, own["_extra"]))
         self._outcomes(steps, own["_source"], bad)
         self._last(steps, at_us)
-        self._values(events, steps, texts, own["_extra"])
+        self._values(events, steps, at_us / 1e6, texts, own["_extra"])
 
     def _outcomes(self, steps: npt.NDArray[np.int64], sources: pa.Array, bad: Sequence[Bad]) -> None:
         outcomes = np.zeros(len(steps), dtype=np.int64)
@@ -123,7 +123,14 @@ class _Count:
                 if len(mine):
                     self._events(name, what)[:] += np.bincount(mine, minlength=self.counted.steps)
 
-    def _values(self, events: pa.RecordBatch, steps: npt.NDArray[np.int64], texts: frozenset[str], extra: Any) -> None:
+    def _values(
+        self,
+        events: pa.RecordBatch,
+        steps: npt.NDArray[np.int64],
+        at_s: npt.NDArray[np.float64],
+        texts: frozenset[str],
+        extra: pa.Array,
+    ) -> None:
         import pyarrow as pa
 
         # What a column could not hold, what is nested and what is JSON is looked at event by event.
@@ -136,7 +143,7 @@ class _Count:
             nothing = pa.nulls(rest.num_rows)
             arrays = {name: flat_plain(given.get(name, nothing)) for name in self._columns.labels}
             own = steps[~odd]
-            for label, places in self._columns.places(arrays):
+            for label, places in self._columns.places(arrays, at_s[~odd]):
                 self._add_values(label, places, own)
         grouped: dict[int, list[Mapping[str, Any]]] = {}
         for place, event in self._verdict.rows(events, np.flatnonzero(odd).tolist(), texts, extra):
@@ -190,7 +197,9 @@ class _Count:
         np.maximum.at(self.counted.last, steps, at_us / 1e6)
 
     def _count(self, step: int, events: Sequence[Mapping[str, Any]]) -> None:
-        for label, counts in self._columns.count(events):
+        # To a step: no bin of a lag is that fine.
+        now_s = (self._from_us + (step + 0.5) * self._step_us) / 1e6
+        for label, counts in self._columns.count(events, now_s):
             self._of(label)[:, step] += counts
 
     def _add_values(self, label: str, places: npt.NDArray[np.intp], steps: npt.NDArray[np.int64]) -> None:

@@ -110,7 +110,7 @@ def _profile_alerts(settings: RuleSettings) -> list[Alert]:
             ),
             f"{NAMED_FIELD}: {{{{ printf `%.0f` $value }}}} values in bin {{{{ $labels.bin }}}}"
             + rare.text(windows)
-            + " (null: missing; low, high: beyond all seen; _other: of another kind)",
+            + " (null: missing; low, high: beyond all seen, of a time too early, too late; _other: of another kind)",
             "Values that the profile hardly ever saw are coming. Ask the sender what changed; look at the newest "
             "events of the dataset. If the values are right, learn again and activate.",
             rare.figures(windows),
