@@ -36,6 +36,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="a file for the results, a JSON line each")
     parser.add_argument("--minutes", type=float, default=30, help="of clean traffic")
     parser.add_argument("--rounds", type=int, default=10, help="each fault is tried once in a round")
+    parser.add_argument(
+        "--first", type=int, default=0, help="the number of the first round: other rounds, other events"
+    )
     parser.add_argument("--at-once", type=int, default=2, help="rounds side by side, each a service and a Prometheus")
     parser.add_argument("--warm-s", type=float, default=310, help="clean traffic before the faults")
     options = parser.parse_args()
@@ -44,7 +47,9 @@ def main() -> None:
         _append(options.out, [_clean(options.minutes * 60)])
         return
     with ThreadPoolExecutor(options.at_once) as pool:
-        for found in pool.map(lambda number: _round(number, options.warm_s), range(options.rounds)):
+        for found in pool.map(
+            lambda number: _round(number, options.warm_s), range(options.first, options.first + options.rounds)
+        ):
             _append(options.out, found)
 
 

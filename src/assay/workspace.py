@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
@@ -25,6 +26,7 @@ from assay.settings import Settings
 if TYPE_CHECKING:
     import duckdb
 
+    from assay.frames.audit import Audited
     from assay.frames.report import Report
     from assay.profile.batch import Progress
     from assay.profile.document import Profile
@@ -194,6 +196,37 @@ class Workspace:
         self.flush()
         with self.connection() as con:
             return check_stored(con, contract.named(dataset), since=since, progress=progress)
+
+    def audit(
+        self, *, days: float, contract: Contract | None = None, progress: Progress | None = None
+    ) -> list[Audited]:
+        """What the rules would have said of what was stored in the last so many days: of all active contracts, or of one.
+
+        Raises:
+            UsageError: no contract is active.
+            UnknownDataset: there is no store yet.
+        """
+        from assay.frames.audit import audit_stored
+
+        asked: list[tuple[Contract, Active | None]] = list(self.versions.active_contracts())
+        if contract is not None:
+            # As its dataset is enforced now, where it is.
+            own = next((how for each, how in asked if each.dataset == contract.dataset), None)
+            asked = [(contract, own)]
+        if not asked:
+            raise UsageError(
+                "no contract is active, so there are no rules to audit; name one with --contract DATASET@N"
+            )
+        settings = self._rule_settings()
+        self.flush()
+        end_s = time.time()
+        found = []
+        with self.connection() as con:
+            for i, (each, how) in enumerate(asked):
+                tell = None if progress is None else partial(_tell_part, progress, i, len(asked))
+                span = {"begin_s": end_s - days * 86_400, "end_s": end_s}
+                found.append(audit_stored(con, each, how, settings, **span, progress=tell))
+        return found
 
     # ---- profile, learn, activate
 
@@ -372,6 +405,11 @@ def _check(rules: bytes, tests: bytes, promtool: Path, *, thoroughly: bool) -> N
 def _check_name(dataset: str) -> None:
     if not is_dataset_name(dataset):
         raise UnknownDataset(dataset, "a name is a-z, then a-z, 0-9 and _, at most 63")
+
+
+def _tell_part(progress: Progress, part: int, parts: int, share: float) -> None:
+    """Tell how much of the whole is done by a share of one of its parts."""
+    progress((part + share) / parts)
 
 
 def _has_rows(con: duckdb.DuckDBPyConnection, relation: str) -> bool:

@@ -64,6 +64,12 @@ def learned(dataset: str = "shop", rows: int = 10_000) -> Contract:
     return contract(dataset, properties, version=3, rows=rows)
 
 
+def moments(rows: int = 10_000) -> Contract:
+    """A time that is watched by its lag."""
+    bins = {"rows": rows, "edges": [10.0], "share": {"b0": 0.999, "b1": 0.001}, "low": -60, "high": 90, "lag": "ms"}
+    return contract("clocks", {"at": {"type": "integer", "x-assay": {"bins": bins}}}, rows=rows)
+
+
 def nasty(rows: int = 5_000) -> Contract:
     """Names and categories that break whoever does not escape."""
     bins = {"rows": rows, "values": list(NASTY_NAMES), "share": dict.fromkeys(NASTY_NAMES, 1 / len(NASTY_NAMES))}

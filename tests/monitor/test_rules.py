@@ -16,7 +16,7 @@ from assay.monitor.recording import drift_k, reject_share
 from assay.monitor.rule_settings import seconds
 from assay.monitor.rule_tests import TEST_FILE, render_rule_tests
 from assay.monitor.rules import RULES_FILE, RuleSettings, read_intervals, render_rules
-from tests.monitor.samples import contract, learned, nasty, numbers, types_only
+from tests.monitor.samples import contract, learned, moments, nasty, numbers, types_only
 
 LOCAL = Path(__file__).parents[2] / ".tools/prometheus/usr/bin"
 QUICK = RuleSettings(alert_windows=("1m",), alert_hold="0s")
@@ -52,6 +52,7 @@ def names(contracts: list[Contract], settings: RuleSettings | None = None) -> li
         pytest.param([types_only()], RuleSettings(), id="written by hand"),
         pytest.param([learned(), types_only()], RuleSettings(), id="two datasets"),
         pytest.param([nasty()], QUICK, id="nasty names"),
+        pytest.param([moments()], QUICK, id="moments"),
         pytest.param([learned(rows=600)], QUICK, id="one window, no hold, few rows"),
         pytest.param([learned(rows=20)], QUICK, id="hardly any rows"),
         pytest.param(

@@ -8,19 +8,19 @@ from assay.contract.document import Contract, Field
 from assay.contract.words import figure, rule_in_words
 from assay.profile.document import FieldProfile, Profile
 
-__all__ = ["contract_table", "profile_table"]
+__all__ = ["aligned", "contract_table", "profile_table"]
 
 
 def contract_table(contract: Contract) -> str:
     """What a contract asks of each field, what was seen, and what it is expected to cost."""
     fields = [(label, rule_in_words(field), _seen(field)) for label, field in contract.root.walk()]
     lines = [f"{contract.dataset}@{contract.version}, learned from {contract.rows:,} rows", ""]
-    lines += _aligned([("field", "rule", "seen"), *fields])
+    lines += aligned([("field", "rule", "seen"), *fields])
     lines += ["", _cost(contract)]
     left_out = contract.evidence.get("left_out", [])
     if left_out:
         lines += ["", "Left out for lack of rows:"]
-        lines += _aligned(
+        lines += aligned(
             [(str(each["field"]), f"{each['claim']}: needs {each['rows_needed']:,} rows") for each in left_out]
         )
     return "\n".join(lines)
@@ -48,7 +48,7 @@ def profile_table(profile: Profile) -> str:
     """The figures of each field."""
     head = ("field", "type", "missing", "null", "distinct", "min", "median", "max")
     rows = [head, *(_figures(label, field) for label, field in profile.walk())]
-    return "\n".join([f"{profile.dataset or 'data'}: {profile.rows:,} rows", "", *_aligned(rows)])
+    return "\n".join([f"{profile.dataset or 'data'}: {profile.rows:,} rows", "", *aligned(rows)])
 
 
 def _figures(label: str, field: FieldProfile) -> tuple[str, ...]:
@@ -75,7 +75,8 @@ def _figures(label: str, field: FieldProfile) -> tuple[str, ...]:
     return (label, kinds, missing, null, "", "", "", f"true in {field.true:,}" if "boolean" in field.kinds else "")
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines, a column under the other."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     return [
         "  ".join([*(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in rows

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-__all__ = ["SPECIAL_BINS", "Bins"]
+__all__ = ["LAGS", "SPECIAL_BINS", "Bins"]
 
 #: Bins that every field has beside its own: missing or null; below and above all that was seen; of another kind.
 SPECIAL_BINS: Final = ("null", "low", "high", "_other")
+#: How the moments of a lag are told; empty: the bins are of the values themselves.
+LAGS: Final = ("", "date-time", "s", "ms", "us", "ns")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,9 @@ class Bins:
     Values below `low` or above `high`, the extremes seen, are counted in the bins of those names instead. Categories
     have `values` (strings, booleans or numbers), one bin each. `share` gives each label's share of the profile's rows,
     in [0, 1], summing to 1; `rows` is how many rows that were.
+
+    With `lag` the field's values are moments, and what is in the bins are the seconds until the event came. It says how the
+    moments are told: `date-time` (RFC 3339), or `s`, `ms`, `us`, `ns` since 1970.
     """
 
     rows: int
@@ -30,6 +35,7 @@ class Bins:
     values: tuple[str | bool | int | float, ...] | None = None
     low: float | None = None
     high: float | None = None
+    lag: str = ""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -45,7 +51,8 @@ class Bins:
         """Read what `to_document` wrote.
 
         Raises:
-            ValueError: it has neither edges nor values, edges that do not ascend, or shares of no known label.
+            ValueError: it has neither edges nor values, edges that do not ascend, shares of no known label, or a lag of
+                no known moments.
         """
         edges = tuple(float(edge) for edge in document["edges"]) if "edges" in document else None
         values = tuple(document["values"]) if "values" in document else None
@@ -60,7 +67,10 @@ class Bins:
             values=values,
             low=document.get("low"),
             high=document.get("high"),
+            lag=str(document.get("lag", "")),
         )
+        if bins.lag not in LAGS or (bins.lag and edges is None):
+            raise ValueError(f"a lag has edges, and is of one of {', '.join(LAGS[1:])}")
         unknown = set(bins.share) - set(bins.labels)
         if unknown:
             raise ValueError(f"a share for {min(unknown)!r}, which is no bin")
@@ -71,6 +81,8 @@ class Bins:
     def to_document(self) -> dict[str, Any]:
         """As a contract carries it: JSON values, the same bins giving the same document."""
         document: dict[str, Any] = {"rows": self.rows}
+        if self.lag:
+            document["lag"] = self.lag
         if self.edges is not None:
             document["edges"] = list(self.edges)
         if self.values is not None:

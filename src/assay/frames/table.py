@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
     from assay.profile.batch import Progress
 
-__all__ = ["check_stored"]
+__all__ = ["OWN", "check_stored", "column_types", "selections"]
 
 _ROWS: Final = 65_536
-_OWN: Final = frozenset(name for name, _ in META_COLUMNS)
+#: assay's own columns.
+OWN: Final = frozenset(name for name, _ in META_COLUMNS)
 
 
 def check_stored(
@@ -42,19 +43,13 @@ def check_stored(
     Raises:
         UnknownDataset: there is no such table.
     """
-    types = dict(
-        con.execute(
-            "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = ? AND schema_name = 'main'"
-            " AND database_name = current_database() ORDER BY column_index",
-            [contract.dataset],
-        ).fetchall()
-    )
+    types = column_types(con, contract.dataset)
     if not types:
         raise UnknownDataset(contract.dataset, "nothing of it is stored")
     where, values = ("true", []) if since is None else ("_collected_at >= ?", [since])
     ((total,),) = con.execute(f"SELECT count(*) FROM {quoted(contract.dataset)} WHERE {where}", values).fetchall()
     verdict, report = Verdict(contract), Report()
-    for select, texts in _selections(con, contract, types, where, values):
+    for select, texts in selections(con, contract, types, where, values):
         with con.sql(select, params=values).to_arrow_reader(_ROWS) as reader:
             for batch in reader:
                 _judge(report, verdict, batch, texts)
@@ -63,14 +58,31 @@ def check_stored(
     return report
 
 
-def _selections(
-    con: duckdb.DuckDBPyConnection, contract: Contract, types: dict[str, str], where: str, values: list[Any]
+def column_types(con: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
+    """The columns of a table with their types, in order; none where there is no such table."""
+    rows = con.execute(
+        "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = ? AND schema_name = 'main'"
+        " AND database_name = current_database() ORDER BY column_index",
+        [table],
+    ).fetchall()
+    return dict(rows)
+
+
+def selections(
+    con: duckdb.DuckDBPyConnection,
+    contract: Contract,
+    types: dict[str, str],
+    where: str,
+    values: list[Any],
+    *,
+    meta: Sequence[str] = ("_source", "_extra"),
 ) -> Iterator[tuple[str, frozenset[str]]]:
     """Queries that give every row once, each field under its own name, and which columns of it hold JSON.
 
-    A field whose type has changed may have later columns: a row has its value in one of them.
+    `meta` are the columns of assay's own that stand behind them. A field whose type has changed may have later columns: a
+    row has its value in one of them.
     """
-    own = [name for name in types if name not in _OWN]
+    own = [name for name in types if name not in OWN]
     named = {field.name for field in contract.fields}
     later = {column: name for column, name in later_columns(own).items() if column not in named}
     flags = [f"{quoted(column)} IS NOT NULL" for column in later]
@@ -81,7 +93,7 @@ def _selections(
         place |= {later[column]: column for column, yes in zip(later, filled, strict=True) if yes}
         columns = [f"{quoted(column)} AS {quoted(name)}" for name, column in place.items()]
         holds = [where, *(flag if yes else f"NOT ({flag})" for flag, yes in zip(flags, filled, strict=True))]
-        select = f"SELECT {', '.join([*columns, '_source', '_extra'])} FROM {table} WHERE {' AND '.join(holds)}"
+        select = f"SELECT {', '.join([*columns, *meta])} FROM {table} WHERE {' AND '.join(holds)}"
         yield select, frozenset(name for name, column in place.items() if types[column] == "JSON")
 
 
@@ -90,7 +102,7 @@ def _judge(report: Report, verdict: Verdict, batch: pa.RecordBatch, texts: froze
 
     names = batch.schema.names
     sources, extra = batch.column(names.index("_source")), batch.column(names.index("_extra"))
-    events = batch.select([name for name in names if name not in _OWN])
+    events = batch.select([name for name in names if name not in OWN])
     bad = list(verdict.of_batch(events, texts, extra))
     note(report, verdict, batch, bad, report.rows_seen)
     places = pa.array([place for place, _ in bad], pa.int64())

@@ -34,10 +34,10 @@ _EVENTS: Final = 4_096
 
 
 class Verdict:
-    """A contract, ready to judge rows. Every field of it is enforced."""
+    """A contract, ready to judge rows. `active` says how it is enforced; by default every field of it is."""
 
-    def __init__(self, contract: Contract) -> None:
-        self.judge = Judge(contract, Active(contract.version or 1))
+    def __init__(self, contract: Contract, active: Active | None = None) -> None:
+        self.judge = Judge(contract, Active(contract.version or 1) if active is None else active)
         self._checked: pa.Schema | None = None
 
     def label(self, violation: Violation) -> str:
@@ -78,8 +78,19 @@ class Verdict:
         self._check_types(batch.schema)
         whole = prepared(_from_its_start(batch))
         places = self._unsure(whole, json_columns, extra)
-        for start in range(0, len(places), _EVENTS):
-            yield from self._of_rows(whole, places[start : start + _EVENTS], json_columns, extra)
+        for place, event in self._rows(whole, places, json_columns, extra):
+            if found := self.judge.judge(event):
+                yield place, found
+
+    def rows(
+        self,
+        batch: pa.RecordBatch,
+        places: Sequence[int],
+        json_columns: frozenset[str] = frozenset(),
+        extra: pa.Array | None = None,
+    ) -> Iterator[tuple[int, Any]]:
+        """Some rows of such a batch as the events that they stand for, each with its place."""
+        return self._rows(prepared(_from_its_start(batch)), places, json_columns, extra)
 
     def _check_types(self, schema: pa.Schema) -> None:
         if self._checked is None or not self._checked.equals(schema):
@@ -109,9 +120,15 @@ class Verdict:
         ]
         return batch if len(kept) == batch.num_columns else batch.select(kept)
 
-    def _of_rows(
+    def _rows(
         self, batch: pa.RecordBatch, places: Sequence[int], json_columns: frozenset[str], extra: pa.Array | None
-    ) -> Iterator[Bad]:
+    ) -> Iterator[tuple[int, Any]]:
+        for start in range(0, len(places), _EVENTS):
+            yield from self._some_rows(batch, places[start : start + _EVENTS], json_columns, extra)
+
+    def _some_rows(
+        self, batch: pa.RecordBatch, places: Sequence[int], json_columns: frozenset[str], extra: pa.Array | None
+    ) -> Iterator[tuple[int, Any]]:
         import pyarrow as pa
 
         some = pa.array(places, pa.int64())
@@ -124,9 +141,7 @@ class Verdict:
             for name in json_columns & event.keys():
                 if event[name] is not None:
                     event[name] = _decoded(event[name])
-            whole = event if more is None else _merged(event, _without_envelope(_decoded(more)))
-            if found := self.judge.judge(whole):
-                yield place, found
+            yield place, event if more is None else _merged(event, _without_envelope(_decoded(more)))
 
 
 def _from_its_start(batch: pa.RecordBatch) -> pa.RecordBatch:

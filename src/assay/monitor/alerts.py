@@ -9,23 +9,28 @@ from typing import Final, Literal
 from assay.monitor.promql import above, by, quoted
 from assay.monitor.recording import RARE
 from assay.monitor.rule_settings import RuleSettings, Window
-from assay.monitor.sentences import DATASET, NAMED_FIELD, Passed, named, queried
+from assay.monitor.sentences import DATASET, NAMED_FIELD, Figures, Passed, named, queried
 
 __all__ = ["Alert", "alerts"]
 
+_DATASET: Final = ("dataset",)
 _FIELD: Final = ("dataset", "field")
 _BIN: Final = ("dataset", "field", "bin")
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One alerting rule. `summary` and `description` are Go templates; `hold`: go on for `alert_hold`."""
+    """One alerting rule. `summary` and `description` are Go templates; `hold`: go on for `alert_hold`.
+
+    `figures` say what the summary says, window by window; none for what is not about a dataset.
+    """
 
     name: str
     severity: Literal["page", "warn"]
     expr: str
     summary: str
     description: str
+    figures: tuple[Figures, ...] = ()
     wait: str = ""
     hold: bool = True
     page: str = f"/ui/datasets/{DATASET}"
@@ -75,6 +80,8 @@ def _fresh(window: Window) -> str:
 
 def _profile_alerts(settings: RuleSettings) -> list[Alert]:
     windows, drift_windows = settings.windows(), settings.drift_windows()
+    distance = Passed("assay:drift", "assay:drift_expected", "assay:drift_limit", _FIELD, _FIELD)
+    rare = Passed("assay:values", "assay:rare_expected", "assay:rare_limit", _BIN, _BIN)
 
     def drift(window: Window) -> str:
         w = window.text
@@ -86,11 +93,10 @@ def _profile_alerts(settings: RuleSettings) -> list[Alert]:
             "page",
             _over_windows(drift_windows, drift),
             f"{NAMED_FIELD} is no longer distributed as in its profile: distance {{{{ printf `%.3f` $value }}}}"
-            + Passed("assay:drift", "assay:drift_expected", "assay:drift_limit", _FIELD, _FIELD).text(
-                drift_windows, digits=3
-            ),
+            + distance.text(drift_windows, digits=3),
             "Open the dashboard and compare the field's bins with the profile: a changed unit, a default in place of "
             "values and a new population look different there. If the change is right, learn again and activate.",
+            distance.figures(drift_windows),
         ),
         Alert(
             "FieldRareBin",
@@ -103,20 +109,26 @@ def _profile_alerts(settings: RuleSettings) -> list[Alert]:
                 _BIN,
             ),
             f"{NAMED_FIELD}: {{{{ printf `%.0f` $value }}}} values in bin {{{{ $labels.bin }}}}"
-            + Passed("assay:values", "assay:rare_expected", "assay:rare_limit", _BIN, _BIN).text(windows)
-            + " (null: missing; low, high: beyond all seen; _other: of another kind)",
+            + rare.text(windows)
+            + " (null: missing; low, high: beyond all seen, of a time too early, too late; _other: of another kind)",
             "Values that the profile hardly ever saw are coming. Ask the sender what changed; look at the newest "
             "events of the dataset. If the values are right, learn again and activate.",
+            rare.figures(windows),
         ),
     ]
 
 
 def _contract_alerts(settings: RuleSettings) -> list[Alert]:
     windows = settings.windows()
-    kinds, sources, dataset = (*_FIELD, "type"), ("dataset", "source"), ("dataset",)
+    kinds, sources, dataset = (*_FIELD, "type"), ("dataset", "source"), _DATASET
     only = 'outcome="rejected"'
     w = settings.drift_windows()[-1].text
     fields = named(f"topk(3, sum by (field) (assay:violations:n{w}{{dataset=%q}}) > 0)", "field", "the event itself")
+    broken = Passed("assay:violations", "assay:violation_expected", "assay:violation_limit", kinds, _FIELD)
+    refused = Passed("assay:events", "assay:reject_expected", "assay:reject_limit", dataset, dataset, only)
+    of_source = Passed(
+        "assay:events", "assay:source_reject_expected", "assay:source_reject_limit", sources, sources, only
+    )
     senders = named(f"topk(3, sum by (source) (assay:events:n{w}{{dataset=%q,{only}}}) > 0)", "source")
 
     def rejected(labels: Sequence[str]) -> Callable[[Window], str]:
@@ -135,24 +147,20 @@ def _contract_alerts(settings: RuleSettings) -> list[Alert]:
             ),
             # A violation of the event itself has no field.
             f"{DATASET}: {{{{ with $labels.field }}}}field {{{{ . }}}}{{{{ else }}}}the event{{{{ end }}}}: "
-            "{{ printf `%.0f` $value }} violations of type {{ $labels.type }}"
-            + Passed("assay:violations", "assay:violation_expected", "assay:violation_limit", kinds, _FIELD).text(
-                windows
-            ),
+            "{{ printf `%.0f` $value }} violations of type {{ $labels.type }}" + broken.text(windows),
             "Look at the quarantine, grouped by fingerprint, for examples. Either the sender has a fault, or the "
             "contract is too narrow: then widen the field, activate, and replay the quarantine.",
+            broken.figures(windows),
         ),
         Alert(
             "RejectRate",
             "page",
             _count_above(settings, rejected(dataset), lambda w: f"assay:reject_limit:n{w.text}", dataset, dataset),
-            f"{DATASET}: {{{{ printf `%.0f` $value }}}} events were rejected"
-            + Passed("assay:events", "assay:reject_expected", "assay:reject_limit", dataset, dataset, only).text(
-                windows
-            ),
+            f"{DATASET}: {{{{ printf `%.0f` $value }}}} events were rejected" + refused.text(windows),
             # The one page of a fault: it names what FieldViolations and SourceRejectRate would.
             f"Violations in {w}: {fields}. Rejected by source: {senders}. Nothing is lost: rejected events are in "
             "quarantine. Fix the sender or the contract, then replay.",
+            refused.figures(windows),
         ),
         Alert(
             "SourceRejectRate",
@@ -161,10 +169,9 @@ def _contract_alerts(settings: RuleSettings) -> list[Alert]:
                 settings, rejected(sources), lambda w: f"assay:source_reject_limit:n{w.text}", sources, sources
             ),
             f"{DATASET}: {{{{ printf `%.0f` $value }}}} events of source {{{{ $labels.source }}}} were rejected"
-            + Passed(
-                "assay:events", "assay:source_reject_expected", "assay:source_reject_limit", sources, sources, only
-            ).text(windows),
+            + of_source.text(windows),
             "This sender's events break the contract: show them the quarantine's examples.",
+            of_source.figures(windows),
         ),
     ]
 
@@ -180,6 +187,7 @@ def _volume_alerts(settings: RuleSettings) -> list[Alert]:
             f"{DATASET}: no event for {{{{ $value | humanizeDuration }}}}, above the limit of 45s, though {due} were due, "
             "above the limit of 20",
             "Nothing arrives. Check the senders, and the network between them and the collector.",
+            (Figures("assay:silent_seconds", None, 45, _DATASET, _DATASET),),
         )
     ]
     volume = settings.volume_windows()
@@ -202,6 +210,7 @@ def _volume_alerts(settings: RuleSettings) -> list[Alert]:
             f"assay:volume:n{current} < on (dataset) assay:volume_low\n{known}",
             sentence("assay:volume_low", "below"),
             "A part of the events is missing. Compare the sources on the dashboard: has one of them stopped?",
+            (Figures(f"assay:volume:n{current}", "assay:volume_expected", "assay:volume_low", _DATASET, _DATASET),),
         ),
         Alert(
             "VolumeSurge",
@@ -210,6 +219,7 @@ def _volume_alerts(settings: RuleSettings) -> list[Alert]:
             sentence("assay:volume_high", "above"),
             "Events are sent twice, or there are more of them. Compare the sources; senders that retry should use an "
             "Idempotency-Key.",
+            (Figures(f"assay:volume:n{current}", "assay:volume_expected", "assay:volume_high", _DATASET, _DATASET),),
         ),
     ]
     return every
@@ -225,6 +235,7 @@ def _collector_alerts(settings: RuleSettings) -> list[Alert]:
             f"{DATASET}: the store refused {{{{ printf `%.0f` $value }}}} events that the contract accepts, expected "
             "0, above the limit of 0",
             "They are in quarantine as not_storable, with the store's reason. The table or an index may be in the way.",
+            (Figures("assay_not_storable_total", 0, 0, _DATASET, _DATASET),),
         ),
         Alert(
             "ContractsDiffer",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,21 +15,28 @@ import numpy.typing as npt
 
 from assay.contract.document import Contract, Field
 from assay.contract.evidence import SPECIAL_BINS, Bins
+from assay.monitor.moments import array_seconds, values_seconds
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Binner", "Columns", "binned_fields", "count_bins"]
+__all__ = ["Binner", "Columns", "LagBinner", "Places", "binned_fields", "binner_of", "count_bins"]
 
 Doubles: TypeAlias = npt.NDArray[np.float64]
+Places: TypeAlias = npt.NDArray[np.intp]
 
 #: Below this many values a loop is faster than making an array of them.
 _FEW: Final = 32
 
 
-def count_bins(bins: Bins, values: Sequence[object]) -> list[int]:
-    """How many of `values`, decoded JSON, fall into each bin, in the order of `bins.labels`."""
-    return Binner(bins).count(values)
+def count_bins(bins: Bins, values: Sequence[object], now_s: float | None = None) -> list[int]:
+    """How many of `values`, decoded JSON, fall into each bin, in the order of `bins.labels`; `now_s` as in `Columns.count`."""
+    return binner_of(bins).count(values, now_s)
+
+
+def binner_of(bins: Bins) -> Binner:
+    """What finds the bins of values."""
+    return LagBinner(bins) if bins.lag else Binner(bins)
 
 
 def binned_fields(contract: Contract) -> list[tuple[str, Field]]:
@@ -89,8 +97,9 @@ class Binner:
             return self._high
         return self._other if self._edges is None else bisect_left(self._edges, number)
 
-    def count(self, values: Sequence[object]) -> list[int]:
-        """How many of `values` fall into each bin, in the order of `labels`."""
+    def count(self, values: Sequence[object], now_s: float | None = None) -> list[int]:
+        """How many of `values` fall into each bin, in the order of `labels`. `now_s` is of no matter here."""
+        del now_s
         counts = [0] * len(self.labels)
         if len(values) < _FEW:
             for value in values:
@@ -101,11 +110,12 @@ class Binner:
             self._count_numbers(values, counts)
         return counts
 
-    def count_array(self, array: pa.Array) -> list[int]:
+    def count_array(self, array: pa.Array, now_s: float | None = None) -> list[int]:
         """The same for an Arrow column of integers, doubles, booleans or strings, without a Python object a value."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
+        del now_s
         counts = [0] * len(self.labels)
         counts[self._null] = array.null_count
         present = array.drop_null() if array.null_count else array
@@ -115,6 +125,20 @@ class Binner:
         for pair in pc.value_counts(present):
             counts[self.index(pair["values"].as_py())] += pair["counts"].as_py()
         return counts
+
+    def places(self, array: pa.Array, at_s: Doubles | None = None) -> Places:
+        """The place of each value's bin in `labels`, for such a column. `at_s` is of no matter here."""
+        import pyarrow as pa
+
+        del at_s
+        if self._edges is not None and pa.types.is_integer(array.type) | pa.types.is_floating(array.type):
+            places = self._number_places(array.cast(pa.float64()).fill_null(0).to_numpy(zero_copy_only=False))
+            places[array.is_null().to_numpy(zero_copy_only=False)] = self._null
+            return places
+        coded = array.dictionary_encode()
+        own = np.array([*(self.index(value) for value in coded.dictionary.to_pylist()), self._null], dtype=np.intp)
+        found: Places = own[coded.indices.fill_null(len(own) - 1).to_numpy(zero_copy_only=False)]
+        return found
 
     def _count_numbers(self, values: Sequence[object], counts: list[int]) -> None:
         numbers: Sequence[Any] = values
@@ -132,12 +156,15 @@ class Binner:
         self._add_places(array, counts)
 
     def _add_places(self, array: Doubles, counts: list[int]) -> None:
+        for i, count in enumerate(np.bincount(self._number_places(array), minlength=len(counts)).tolist()):
+            counts[i] += count
+
+    def _number_places(self, array: Doubles) -> Places:
         places = np.searchsorted(self._edge_array, array, side="left")
         places[array > self._most] = self._high
         places[array < self._least] = self._low
         places[~np.isfinite(array)] = self._other
-        for i, count in enumerate(np.bincount(places, minlength=len(counts)).tolist()):
-            counts[i] += count
+        return places
 
     def _count_categories(self, values: Sequence[object], counts: list[int]) -> None:
         kinds = set(map(type, values))
@@ -149,6 +176,49 @@ class Binner:
             counts[self.index(value)] += count
 
 
+class LagBinner(Binner):
+    """Finds the bin of a moment: that of the seconds from it until its event came, `now_s`; None: until now.
+
+    What tells no moment is `_other`.
+    """
+
+    def __init__(self, bins: Bins) -> None:
+        super().__init__(bins)
+        self._lag = bins.lag
+
+    def count(self, values: Sequence[object], now_s: float | None = None) -> list[int]:
+        """How many of `values` fall into each bin, in the order of `labels`."""
+        now_s = time.time() if now_s is None else now_s
+        if len(values) < _FEW or self._lag != "date-time" or not _TEXTS.issuperset(map(type, values)):
+            present = [value for value in values if value is not None]
+            seconds = values_seconds(present, self._lag)
+        else:
+            import pyarrow as pa
+
+            seconds = array_seconds(pa.array(values, pa.string()).drop_null(), self._lag)
+        return self._counted(seconds, len(values) - len(seconds), now_s)
+
+    def count_array(self, array: pa.Array, now_s: float | None = None) -> list[int]:
+        """The same for an Arrow column of texts, moments or numbers."""
+        now_s = time.time() if now_s is None else now_s
+        present = array.drop_null() if array.null_count else array
+        return self._counted(array_seconds(present, self._lag), array.null_count, now_s)
+
+    def places(self, array: pa.Array, at_s: Doubles | None = None) -> Places:
+        """The place of each value's bin; `at_s`: when each of them came, Unix time."""
+        now_s: Any = time.time() if at_s is None else at_s
+        places = self._number_places(now_s - array_seconds(array, self._lag))
+        places[array.is_null().to_numpy(zero_copy_only=False)] = self._null
+        return places
+
+    def _counted(self, seconds: Doubles, nulls: int, now_s: float) -> list[int]:
+        counts = [0] * len(self.labels)
+        counts[self._null] = nulls
+        self._add_places(now_s - seconds, counts)
+        return counts
+
+
+_TEXTS: Final = frozenset((str, type(None)))
 _NUMBERS: Final = frozenset((int, float))
 _PLAIN: Final = frozenset((int, float, bool, str, type(None)))
 
@@ -173,7 +243,7 @@ class Columns:
     def __init__(self, contract: Contract) -> None:
         fields = dict(binned_fields(contract))
         self._binners: dict[str, Binner] = {
-            label: Binner(field.bins) for label, field in fields.items() if field.bins is not None
+            label: binner_of(field.bins) for label, field in fields.items() if field.bins is not None
         }
         self._nodes = self._properties(contract.root, "")
 
@@ -182,17 +252,35 @@ class Columns:
         """The bins of each field that has some."""
         return {label: binner.labels for label, binner in self._binners.items()}
 
-    def count_columns(self, columns: Mapping[str, Sequence[object]]) -> Iterator[tuple[str, list[int]]]:
+    def count_columns(
+        self, columns: Mapping[str, Sequence[object]], now_s: float | None = None
+    ) -> Iterator[tuple[str, list[int]]]:
         """The same as `count` for flat events that are columns already: Python sequences, by field name."""
         for node in self._nodes:
             if node.binner is not None:
-                yield node.label, node.binner.count(columns[node.name])
+                yield node.label, node.binner.count(columns[node.name], now_s)
 
-    def count_arrays(self, arrays: Mapping[str, pa.Array]) -> Iterator[tuple[str, list[int]]]:
+    def count_arrays(
+        self, arrays: Mapping[str, pa.Array], now_s: float | None = None
+    ) -> Iterator[tuple[str, list[int]]]:
         """The same for Arrow columns, by field name."""
         for node in self._nodes:
             if node.binner is not None:
-                yield node.label, node.binner.count_array(arrays[node.name])
+                yield node.label, node.binner.count_array(arrays[node.name], now_s)
+
+    def places(self, arrays: Mapping[str, pa.Array], at_s: Doubles | None = None) -> Iterator[tuple[str, Places]]:
+        """Each field's label and the place of each row's bin in its labels: for Arrow columns of flat events, by name.
+
+        `at_s`: when each of them came, Unix time; None: now.
+        """
+        for node in self._nodes:
+            if node.binner is not None:
+                yield node.label, node.binner.places(arrays[node.name], at_s)
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether every field that has bins is one of the event itself."""
+        return not any(node.properties or node.items for node in self._nodes)
 
     def _properties(self, field: Field, prefix: str) -> tuple[_Node, ...]:
         nodes = (self._node(child, f"{prefix}.{child.name}" if prefix else child.name) for child in field.properties)
@@ -204,18 +292,23 @@ class Columns:
         binner = self._binners.get(label)
         return _Node(field.name, label, binner, properties, items) if binner or properties or items else None
 
-    def count(self, events: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[int]]]:
-        """Each field's label and how many of its values fall into each of its bins."""
+    def count(self, events: Sequence[Mapping[str, Any]], now_s: float | None = None) -> Iterator[tuple[str, list[int]]]:
+        """Each field's label and how many of its values fall into each of its bins.
+
+        `now_s` is when the events came, Unix time, and None means now: moments are binned by how long ago they are.
+        """
         for node in self._nodes:
             name = node.name
-            yield from _count(node, [event.get(name) for event in events])
+            yield from _count(node, [event.get(name) for event in events], now_s)
 
 
-def _count(node: _Node, column: list[Any]) -> Iterator[tuple[str, list[int]]]:
+def _count(node: _Node, column: list[Any], now_s: float | None) -> Iterator[tuple[str, list[int]]]:
     if node.binner is not None:
-        yield node.label, node.binner.count(column)
+        yield node.label, node.binner.count(column, now_s)
     for child in node.properties:
         name = child.name
-        yield from _count(child, [value.get(name) if isinstance(value, Mapping) else None for value in column])
+        yield from _count(child, [value.get(name) if isinstance(value, Mapping) else None for value in column], now_s)
     if node.items is not None:
-        yield from _count(node.items, [item for value in column if isinstance(value, list | tuple) for item in value])
+        yield from _count(
+            node.items, [item for value in column if isinstance(value, list | tuple) for item in value], now_s
+        )

@@ -21,7 +21,7 @@ from assay.monitor.range_functions import Alike, Scraped, alike, changes, increa
 from assay.monitor.rule_settings import seconds
 from assay.monitor.series_frame import Doubles, Frame, Labels, aggregate, labelled, narrowed
 
-__all__ = ["Firing", "Rule", "evaluate", "read_rules"]
+__all__ = ["Firing", "Rule", "alert_values", "evaluate", "firings", "joined", "read_rules", "recorded"]
 
 #: Evaluations at once: few enough for a processor's cache, enough for numpy.
 _AT_ONCE: Final = 2_000
@@ -79,35 +79,55 @@ def evaluate(
 
     `scraped` has each metric's samples, one for each target; `at` are Unix times in seconds, ascending.
     """
-    parts: dict[str, list[Frame]] = {rule.name: [] for rule in rules if rule.is_alert}
+    values = alert_values(rules, scraped, at)
+    return firings(rules, values, at), values
+
+
+def alert_values(rules: Sequence[Rule], scraped: Mapping[str, Sequence[Scraped]], at: Doubles) -> dict[str, Frame]:
+    """The alerts' values at each time of `at`, by name."""
+    parts: list[dict[str, Frame]] = []
     targets = _Targets(scraped)
     for start in range(0, len(at), _AT_ONCE):
         moment = _Moment(targets, at[start : start + _AT_ONCE])
-        for rule in rules:
-            frame = moment.evaluate(rule.expression)
-            if rule.is_alert:
-                width = len(moment.at)
-                parts[rule.name].append(Frame(frame.labels, np.broadcast_to(frame.values, (len(frame.labels), width))))
-            else:
-                moment.record(rule, frame)
-    values = {name: _joined(frames) for name, frames in parts.items()}
-    fired = [firing for rule in rules if rule.is_alert for firing in _firing(rule, values[rule.name], at)]
-    return sorted(fired, key=lambda each: (each.first_s, each.alert, each.labels)), values
+        parts.append({rule.name: frame for rule in rules if (frame := moment.rule(rule)) is not None})
+    return joined(parts)
+
+
+def firings(rules: Sequence[Rule], values: Mapping[str, Frame], at: Doubles) -> list[Firing]:
+    """What fires when the alerts have these values at each time of `at`, the first first."""
+    fired = [firing for rule in rules if rule.name in values for firing in _firing(rule, values[rule.name], at)]
+    return sorted(fired, key=lambda each: (each.first_s, each.alert, each.labels))
+
+
+def recorded(rules: Sequence[Rule], scraped: Mapping[str, Sequence[Scraped]], at: Doubles) -> dict[str, Frame]:
+    """What the recording rules record at each time of `at`, by name."""
+    moment = _Moment(_Targets(scraped), at)
+    for rule in rules:
+        if not rule.is_alert:
+            moment.rule(rule)
+    return {
+        name: Frame(frame.labels, np.broadcast_to(frame.values, (len(frame.labels), len(at))))
+        for name, frame in moment.recorded.items()
+    }
+
+
+def joined(parts: Sequence[Mapping[str, Frame]]) -> dict[str, Frame]:
+    """The same alerts at some evaluations, and then at others. Series that never have a value are left out."""
+    return {name: _joined([part[name] for part in parts]) for name in (parts[0] if parts else ())}
 
 
 def _joined(frames: Sequence[Frame]) -> Frame:
-    """The same series one time after the other. Those that never have a value are left out."""
     rows: dict[Labels, list[tuple[int, Doubles]]] = {}
     starts = np.cumsum([0, *(frame.values.shape[1] for frame in frames)])
     for start, frame in zip(starts[:-1], frames, strict=True):
         for labels, row in zip(frame.labels, frame.values, strict=True):
             if not np.isnan(row).all():
                 rows.setdefault(labels, []).append((int(start), row))
-    joined = np.full((len(rows), int(starts[-1])), np.nan)
-    for whole, parts in zip(joined, rows.values(), strict=True):
+    values = np.full((len(rows), int(starts[-1])), np.nan)
+    for whole, parts in zip(values, rows.values(), strict=True):
         for start, row in parts:
             whole[start : start + len(row)] = row
-    return Frame(tuple(rows), joined)
+    return Frame(tuple(rows), values)
 
 
 def _firing(rule: Rule, frame: Frame, at: Doubles) -> list[Firing]:
@@ -196,22 +216,29 @@ class _Moment:
 
     def __init__(self, targets: _Targets, at: Doubles) -> None:
         self.at = at
+        self.recorded: dict[str, Frame] = {}
         self._targets = targets
-        self._recorded: dict[str, Frame] = {}
 
-    def record(self, rule: Rule, frame: Frame) -> None:
+    def rule(self, rule: Rule) -> Frame | None:
+        """An alert's value, a column an evaluation. What a recording rule gives is kept for those behind it."""
+        frame = self._evaluate(rule.expression)
+        if rule.is_alert:
+            return Frame(frame.labels, np.broadcast_to(frame.values, (len(frame.labels), len(self.at))))
+        self._record(rule, frame)
+        return None
+
+    def _record(self, rule: Rule, frame: Frame) -> None:
         if rule.labels:
             own = tuple(labelled({**dict(labels), **rule.labels}.items()) for labels in frame.labels)
             frame = Frame(own, frame.values)
-        before = self._recorded.get(rule.name)
+        before = self.recorded.get(rule.name)
         if before is not None:
             width = max(before.values.shape[1], frame.values.shape[1])
             both = [np.broadcast_to(each.values, (len(each.labels), width)) for each in (before, frame)]
             frame = Frame(before.labels + frame.labels, np.concatenate(both))
-        self._recorded[rule.name] = frame
+        self.recorded[rule.name] = frame
 
-    def evaluate(self, expression: Expression) -> Frame:
-        """A rule's value."""
+    def _evaluate(self, expression: Expression) -> Frame:
         with np.errstate(all="ignore"):
             value = self._value(expression)
         return value if isinstance(value, Frame) else Frame(((),), np.atleast_2d(value))
@@ -236,7 +263,7 @@ class _Moment:
     # ---- series
 
     def _select(self, node: Selector) -> Frame:
-        recorded = self._recorded.get(node.name)
+        recorded = self.recorded.get(node.name)
         if recorded is not None:
             rows = [i for i, labels in enumerate(recorded.labels) if _matches(node, labels)]
             return Frame(tuple(recorded.labels[i] for i in rows), recorded.values[rows])

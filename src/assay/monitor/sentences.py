@@ -8,7 +8,7 @@ from typing import Final
 
 from assay.monitor.rule_settings import Window
 
-__all__ = ["DATASET", "NAMED_FIELD", "Passed", "named", "queried"]
+__all__ = ["DATASET", "NAMED_FIELD", "Figures", "Passed", "named", "queried"]
 
 DATASET: Final = "{{ $labels.dataset }}"
 NAMED_FIELD: Final = f"{DATASET}: field {{{{ $labels.field }}}}"
@@ -34,6 +34,21 @@ def named(query: str, label: str, otherwise: str = "") -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Figures:
+    """Where the figures of an alert are recorded: series, or numbers that never change.
+
+    The figure is the sum of the series with the alert's labels `key`; what is expected, and the limit, have `labels`.
+    """
+
+    figure: str
+    expected: str | float | None
+    limit: str | float
+    key: tuple[str, ...]
+    labels: tuple[str, ...]
+    only: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Passed:
     """The end of a sentence: what was expected, and the limit that was passed, in the window that says so.
 
@@ -47,6 +62,20 @@ class Passed:
     key: tuple[str, ...]
     labels: tuple[str, ...]
     only: str = ""
+
+    def figures(self, windows: Sequence[Window]) -> tuple[Figures, ...]:
+        """The same for a program, a window each."""
+        return tuple(
+            Figures(
+                f"{self.figure}:n{window.text}",
+                f"{self.expected}:n{window.text}",
+                f"{self.limit}:n{window.text}",
+                self.key,
+                self.labels,
+                self.only,
+            )
+            for window in windows
+        )
 
     def text(self, windows: Sequence[Window], *, digits: int = 1) -> str:
         """As a template."""

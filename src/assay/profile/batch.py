@@ -29,8 +29,10 @@ class Batch:
     `ask` takes an SQL expression over the relation and gives a number to fetch its result by, after `run`.
     """
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, relation: str, rows: int) -> None:
+    def __init__(self, con: duckdb.DuckDBPyConnection, relation: str, rows: int, *, received: str = "") -> None:
+        """`received` is SQL for when a row came, in seconds since 1970; empty: that is not known."""
         self.con = con
+        self.received = received
         self.relation = relation
         self.rows = rows
         self.columns: list[Column] = []

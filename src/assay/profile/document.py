@@ -79,7 +79,8 @@ class FieldProfile:
 
     `types` counts those rows by JSON type (`integer`: a number written without fraction), `missing`, and `absent`: a
     table's NULL, which is missing or null. `nonfinite` counts NaN and infinities, which JSON has no word for; they are
-    among the absent. `fields` describe its objects, `items` the elements of its arrays, `sizes` how many there were.
+    among the absent. `fields` describe its objects, `items` the elements of its arrays, `sizes` how many there were. `lag` is
+    by how many seconds its events came after the moments that it tells, where both are known.
     """
 
     name: str
@@ -92,6 +93,7 @@ class FieldProfile:
     fields: tuple[FieldProfile, ...] = ()
     items: FieldProfile | None = None
     sizes: Numbers | None = None
+    lag: Numbers | None = None
 
     @property
     def missing(self) -> int:
@@ -200,6 +202,8 @@ def _field_document(field: FieldProfile) -> dict[str, Any]:
         document["strings"] = _strings_document(field.strings)
     if field.sizes is not None:
         document["sizes"] = _numbers_document(field.sizes)
+    if field.lag is not None:
+        document["lag"] = _numbers_document(field.lag)
     if field.fields:
         document["fields"] = [_field_document(child) for child in field.fields]
     if field.items is not None:
@@ -241,6 +245,7 @@ def _read_field(document: Mapping[str, Any]) -> FieldProfile:
         fields=tuple(_read_field(child) for child in document.get("fields", ())),
         items=_read_field(document["items"]) if "items" in document else None,
         sizes=_read_numbers(document.get("sizes")),
+        lag=_read_numbers(document.get("lag")),
     )
 
 

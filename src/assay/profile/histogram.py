@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 from assay.contract.evidence import Bins, value_label
 from assay.profile.document import FieldProfile, Number, Numbers
+from assay.profile.lag import lag_bins
 from assay.profile.roles import is_identifier, is_timestamp
 
 __all__ = ["bins", "summary"]
@@ -18,7 +20,8 @@ def bins(field: FieldProfile, rows: int) -> Bins | None:
     """Ten bins between the deciles, or one for each of at most 20 values; none for objects and arrays.
 
     `rows` counts those of the table around it: a field of an object that is missing is missing, too. Identifiers and
-    times have no bins of their own: there only `null` and `_other`, which is the rest, mean something.
+    times have no bins of their own: there only `null` and `_other`, which is the rest, mean something. But of the times that events
+    are given by who sends them there are bins of their lag.
     """
     kinds = field.kinds
     if not rows or kinds.keys() & {"object", "array"}:
@@ -28,7 +31,9 @@ def bins(field: FieldProfile, rows: int) -> Bins | None:
     most = max(numeric, boolean, text)
     found = Bins(rows, {}, values=())
     counts: dict[str, int] = {}
-    if not most or is_identifier(field) or is_timestamp(field):
+    if (of_lag := lag_bins(field, rows)) is not None:
+        found, counts = of_lag
+    elif not most or is_identifier(field) or is_timestamp(field):
         pass
     elif most == numeric and field.numbers is not None:
         found, counts = _of_numbers(field.numbers, rows)
@@ -40,7 +45,7 @@ def bins(field: FieldProfile, rows: int) -> Bins | None:
     counts["null"] = rows - sum(kinds.values())
     counts["_other"] = rows - sum(counts.values())
     share = {label: counts[label] / rows for label in found.labels if counts.get(label)}
-    return Bins(rows, share, edges=found.edges, values=found.values, low=found.low, high=found.high)
+    return replace(found, share=share)
 
 
 def _of_numbers(numbers: Numbers, rows: int) -> tuple[Bins, dict[str, int]]:
@@ -86,6 +91,8 @@ def summary(field: FieldProfile) -> dict[str, Any]:
             document["lengths"] = _spread(strings.lengths)
     if field.kinds.get("boolean"):
         document["true"] = field.true
+    if field.lag is not None:
+        document["lag"] = _spread(field.lag)
     if field.sizes is not None:
         document["items"] = _spread(field.sizes)
     return document

@@ -8,11 +8,11 @@ from typing import Final
 
 from assay.profile.document import FieldProfile, Number, Numbers, Strings
 
-__all__ = ["Range", "is_identifier", "is_timestamp", "known_range"]
+__all__ = ["Range", "epoch_unit", "is_identifier", "is_timestamp", "known_range"]
 
 _ID_NAME: Final = re.compile(r"(?i:(^|[_\-. ])(id|uuid|guid)$)|[a-z0-9](Id|ID)$")
 #: The years 2000 to 2100 as seconds, and as milli-, micro- and nanoseconds, since 1970.
-_EPOCHS: Final = tuple((946_684_800 * unit, 4_102_444_800 * unit) for unit in (1, 10**3, 10**6, 10**9))
+_EPOCHS: Final = {unit: (946_684_800 * unit, 4_102_444_800 * unit) for unit in (1, 10**3, 10**6, 10**9)}
 _YEARS: Final = (1900, 2100)
 #: Identifiers that hash or encode something fill far more of the number line than any amount of rows.
 _FAR: Final = 10**15
@@ -71,14 +71,19 @@ def _tells_time(numbers: Numbers) -> bool:
     """Whether numbers are times: they rise with the rows, or all look like years, calendar days or epoch times."""
     if numbers.rising:
         return True
-    low, high = numbers.minimum, numbers.maximum
-    if any(first <= low and high < last for first, last in _EPOCHS):
+    if epoch_unit(numbers) is not None:
         return True
     if not numbers.integral:
         return False
-    if _YEARS[0] <= low and high <= _YEARS[1]:
+    if _YEARS[0] <= numbers.minimum and numbers.maximum <= _YEARS[1]:
         return True
     return all(_is_calendar_day(value) for value, _ in (*numbers.largest, *numbers.smallest))
+
+
+def epoch_unit(numbers: Numbers) -> int | None:
+    """How many of the unit make a second, where all numbers read as times since 1970."""
+    spans = ((unit, span) for unit, span in _EPOCHS.items() if span[0] <= numbers.minimum)
+    return next((unit for unit, span in spans if numbers.maximum < span[1]), None)
 
 
 def known_range(name: str, numbers: Numbers) -> Range | None:

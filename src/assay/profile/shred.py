@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
+from assay.profile import lag
 from assay.profile.batch import Batch, Progress
 from assay.profile.document import FieldProfile
 
@@ -37,16 +39,21 @@ _serial = count()
 
 
 def objects(
-    con: duckdb.DuckDBPyConnection, relation: str, level: int = 0, progress: Progress | None = None
+    con: duckdb.DuckDBPyConnection,
+    relation: str,
+    level: int = 0,
+    *,
+    timed: bool = False,
+    progress: Progress | None = None,
 ) -> tuple[FieldProfile, ...]:
-    """The fields of JSON objects: `relation` has their texts in a column `v`."""
+    """The fields of JSON objects: `relation` has their texts in a column `v`; `timed`: and in `r` when they came, Unix time."""
     names = _keys(con, relation) if level < LEVELS_KEPT else []
     if not names:
         return ()
     pointers = ", ".join(_sql_text("/" + name.replace("~", "~0").replace("/", "~1")) for name in names)
-    columns = ", ".join(f"x[{i + 1}]::VARCHAR AS v{i}" for i in range(len(names)))
-    extracted = f"(SELECT {columns} FROM (SELECT json_extract(v, [{pointers}]) AS x FROM {relation}))"
-    return cells(con, extracted, names, level=level, progress=progress)
+    columns = ", ".join([f"x[{i + 1}]::VARCHAR AS v{i}" for i in range(len(names))] + (["r"] if timed else []))
+    extracted = f"(SELECT {columns} FROM (SELECT json_extract(v, [{pointers}]) AS x{', r' * timed} FROM {relation}))"
+    return cells(con, extracted, names, level=level, timed=timed, progress=progress)
 
 
 def cells(
@@ -56,6 +63,7 @@ def cells(
     *,
     unknown: str = "missing",
     level: int = 0,
+    timed: bool = False,
     progress: Progress | None = None,
 ) -> tuple[FieldProfile, ...]:
     """Fields whose JSON texts are the columns `v0`, `v1`, ... of a relation; an SQL NULL is of the type `unknown`."""
@@ -67,8 +75,8 @@ def cells(
             FieldProfile(name, rows, _types(kinds, unknown), true=kinds.get("true", 0))
             for name, kinds in zip(names, found, strict=True)
         )
-    with _table(con, f"SELECT {', '.join(typed)} FROM {relation}") as table:
-        batch = Batch(con, table, rows)
+    with _table(con, f"SELECT {', '.join([*typed, *(['r'] if timed else [])])} FROM {relation}") as table:
+        batch = Batch(con, table, rows, received="r" if timed else "")
         asked: list[dict[str, int]] = []
         for i, kinds in enumerate(found):
             slots = {}
@@ -84,22 +92,22 @@ def cells(
         for i, (name, kinds, slots) in enumerate(zip(names, found, asked, strict=True)):
             numbers = batch.numbers[slots["numbers"]] if "numbers" in slots else None
             numeric = sum(kinds.get(kind, 0) for kind in ("integer", "long", "vast", "number"))
-            inner = f"(SELECT o{i} AS v FROM {table} WHERE o{i} IS NOT NULL)"
+            inner = f"(SELECT o{i} AS v{', r' * timed} FROM {table} WHERE o{i} IS NOT NULL)"
             elements = f"(SELECT unnest(json_extract(a{i}, '$[*]'))::VARCHAR AS v0 FROM {table} WHERE a{i} IS NOT NULL)"
-            fields.append(
-                FieldProfile(
-                    name=name,
-                    rows=rows,
-                    types=_types(kinds, unknown),
-                    numbers=numbers,
-                    strings=batch.strings[slots["strings"]] if "strings" in slots else None,
-                    true=kinds.get("true", 0),
-                    nonfinite=numeric - (numbers.count if numbers is not None else 0),
-                    fields=objects(con, inner, level + 1) if "object" in kinds else (),
-                    items=_items(con, elements, level + 1) if "array" in kinds else None,
-                    sizes=batch.numbers[slots["sizes"]] if "sizes" in slots else None,
-                )
+            field = FieldProfile(
+                name=name,
+                rows=rows,
+                types=_types(kinds, unknown),
+                numbers=numbers,
+                strings=batch.strings[slots["strings"]] if "strings" in slots else None,
+                true=kinds.get("true", 0),
+                nonfinite=numeric - (numbers.count if numbers is not None else 0),
+                fields=objects(con, inner, level + 1, timed=timed) if "object" in kinds else (),
+                items=_items(con, elements, level + 1) if "array" in kinds else None,
+                sizes=batch.numbers[slots["sizes"]] if "sizes" in slots else None,
             )
+            value = f"n{i}" if "numbers" in slots else f"s{i}"
+            fields.append(replace(field, lag=lag.measured(batch, value, field)))
     return tuple(fields)
 
 

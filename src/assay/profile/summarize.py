@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from assay.profile import shred
+from assay.profile import lag, shred
 from assay.profile.batch import Batch, Progress
 from assay.profile.document import FieldProfile, Profile
 from assay.profile.measure import Kind, quoted
@@ -55,7 +55,7 @@ def summarize(
     rows = _rows(con, relation)
     own = any(column[0] == "_collected_at" for column in columns)
     first, last = _times(con, relation, "_collected_at") if own else (None, None)
-    batch = Batch(con, relation, rows)
+    batch = Batch(con, relation, rows, received='epoch("_collected_at")' if own else "")
     planned = [
         _plan(batch, name, quoted(column), sql_type)
         for name, (column, sql_type) in zip(
@@ -86,13 +86,15 @@ def summarize_events(
     body = quoted(column)
     is_event = f"json_valid({body}) AND regexp_matches({body}::VARCHAR, '^\\s*\\{{')"
     total = _rows(con, relation)
-    good = f"(SELECT {body}::VARCHAR AS v FROM {relation} WHERE {is_event})"
+    names = {described[0] for described in con.execute(f"SELECT * FROM {relation} LIMIT 0").description or []}
+    timed = "received_at" in names
+    columns = f"{body}::VARCHAR AS v" + (", epoch(received_at) AS r" if timed else "")
+    good = f"(SELECT {columns} FROM {relation} WHERE {is_event})"
     rows = _rows(con, good)
     if rows == total:
-        good = f"(SELECT {body}::VARCHAR AS v FROM {relation})"
-    names = {described[0] for described in con.execute(f"SELECT * FROM {relation} LIMIT 0").description or []}
-    first, last = _times(con, relation, "received_at") if "received_at" in names else (None, None)
-    fields = shred.objects(con, good, progress=progress) if rows else ()
+        good = f"(SELECT {columns} FROM {relation})"
+    first, last = _times(con, relation, "received_at") if timed else (None, None)
+    fields = shred.objects(con, good, timed=timed, progress=progress) if rows else ()
     if progress is not None:
         progress(1.0)
     return Profile(dataset, rows, fields, first, last, skipped=total - rows)
@@ -135,8 +137,10 @@ def _plan(batch: Batch, name: str, expr: str, sql_type: Any) -> _Finish:
         return lambda rows: FieldProfile(name, rows, _types(rows, "boolean", batch.counts[slot]), true=batch.true[slot])
     if kind in {"varchar", "enum"}:
         slot = batch.ask(expr if kind == "varchar" else f"{expr}::VARCHAR", "text")
-        return lambda rows: FieldProfile(
-            name, rows, _types(rows, "string", batch.counts[slot]), strings=batch.strings[slot]
+        return lambda rows: _lagging(
+            batch,
+            expr,
+            FieldProfile(name, rows, _types(rows, "string", batch.counts[slot]), strings=batch.strings[slot]),
         )
     if kind in _FORMATTED:
         return _plan_formatted(batch, name, expr, _FORMATTED[kind])
@@ -163,9 +167,14 @@ def _plan_number(batch: Batch, name: str, expr: str, sql_type: Any) -> _Finish:
         finite = numbers.count if numbers is not None else 0
         nonfinite = batch.counts[present] - finite if present is not None else 0
         types = _types(rows, "integer" if whole else "number", finite)
-        return FieldProfile(name, rows, types, numbers=numbers, nonfinite=nonfinite)
+        return _lagging(batch, expr, FieldProfile(name, rows, types, numbers=numbers, nonfinite=nonfinite))
 
     return finish
+
+
+def _lagging(batch: Batch, expr: str, field: FieldProfile) -> FieldProfile:
+    """The field with the lag of the moments that it tells, if any."""
+    return replace(field, lag=lag.measured(batch, expr, field))
 
 
 def _plan_formatted(batch: Batch, name: str, expr: str, text_format: str) -> _Finish:
@@ -176,7 +185,8 @@ def _plan_formatted(batch: Batch, name: str, expr: str, text_format: str) -> _Fi
         if strings is not None:
             formats = {text_format: strings.count} if text_format else {}
             strings = replace(strings, formats=formats, temporal=text_format != "uuid")
-        return FieldProfile(name, rows, _types(rows, "string", batch.counts[slot]), strings=strings)
+        types = _types(rows, "string", batch.counts[slot])
+        return _lagging(batch, expr, FieldProfile(name, rows, types, strings=strings))
 
     return finish
 
