@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,9 +19,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benches.report import table
+from benches.turns import Taken, in_turns, taken_table
 
-__all__ = ["main"]
+__all__ = ["COMMAND", "EXPECTATIONS", "PANDERA", "main", "measure", "write"]
+
+COMMAND: Final = "assay check"
+PANDERA: Final = "Pandera on Polars"
+EXPECTATIONS: Final = "Great Expectations"
 
 _REALS: Final = {
     "salary": (20_000, 150_000),
@@ -74,33 +75,28 @@ def main() -> None:
     parser.add_argument("--rivals", help="an interpreter that has the rivals")
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--rounds", type=int, default=5)
-    given = parser.parse_args()
+    print(taken_table(measure(**vars(parser.parse_args())), COMMAND))
+
+
+def measure(*, rivals: str | None, rows: int, rounds: int) -> dict[str, Taken]:
+    """What each of them takes to say that all rows are good."""
     with tempfile.TemporaryDirectory() as folder:
         data, contract = Path(folder) / "rows.parquet", Path(folder) / "contract.json"
-        _write(data, contract, given.rows)
+        write(data, contract, rows)
+        files = [str(data), str(contract)]
+        command = str(Path(sys.executable).with_name("assay"))
         ways = {
-            "assay.check": [sys.executable, "-c", _ASSAY],
-            "assay check (command)": [str(Path(sys.executable).with_name("assay")), "check"],
+            COMMAND: [command, "check", str(data), "--contract", str(contract)],
+            "assay.check": [sys.executable, "-c", _ASSAY, *files],
         }
-        if given.rivals:
-            ways["Pandera on Polars"] = [given.rivals, "-c", _PANDERA]
-            ways["Great Expectations"] = [given.rivals, "-c", _EXPECTATIONS]
-        took: dict[str, list[float]] = {way: [] for way in ways}
-        for _ in range(given.rounds):
-            for way, command in ways.items():
-                last = ["--contract", str(contract)] if command[-1] == "check" else [str(contract)]
-                begun = time.perf_counter()
-                subprocess.run([*command, str(data), *last], check=True, capture_output=True)
-                took[way].append(time.perf_counter() - begun)
-    medians = {way: statistics.median(each) for way, each in took.items()}
-    rows = [
-        (way, f"{median:.2f} s", f"{min(took[way]):.2f} s", f"{median / medians['assay.check']:.1f}")
-        for way, median in medians.items()
-    ]
-    print(table(("", "median", "fastest", "times assay's"), rows))
+        if rivals:
+            ways[PANDERA] = [rivals, "-c", _PANDERA, *files]
+            ways[EXPECTATIONS] = [rivals, "-c", _EXPECTATIONS, *files]
+        return in_turns(ways, rounds)
 
 
-def _write(data: Path, contract: Path, rows: int) -> None:
+def write(data: Path, contract: Path, rows: int) -> None:
+    """A Parquet file of nine columns, and a contract that all of its rows keep."""
     dice = np.random.default_rng(1)
     columns = {name: dice.uniform(*bounds, rows) for name, bounds in _REALS.items()}
     wholes = {name: dice.integers(low, high + 1, rows) for name, (low, high) in _WHOLES.items()}

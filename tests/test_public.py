@@ -5,10 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib import import_module
+from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import assay
+from assay.cli.output import app
+from assay.cli.run import _COMMANDS
 
 HEAVY = {
     "duckdb",
@@ -30,7 +36,7 @@ def modules_after(code: str) -> set[str]:
         f"import sys, json; before = set(sys.modules); {code}; print(json.dumps(sorted(set(sys.modules) - before)))"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    return set(json.loads(run.stdout))
+    return set(json.loads(run.stdout.splitlines()[-1]))
 
 
 def test_the_public_names() -> None:
@@ -78,3 +84,39 @@ def test_the_command_line_answers_without_the_heavy_parts(command: list[str]) ->
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     loaded = {name.partition(".")[0] for name in run.stderr.split("|")}
     assert not loaded & {"duckdb", "pyarrow", "numpy", "fastapi", "scipy"}
+
+
+@pytest.fixture
+def checked(tmp_path: Path) -> tuple[Path, Path]:
+    """A Parquet file of good rows, and its contract."""
+    rows, contract = tmp_path / "rows.parquet", tmp_path / "contract.json"
+    pq.write_table(pa.table({"a": [1, 2, 3], "b": [0.5, 1.5, 2.5]}), rows)
+    properties = {"a": {"type": "integer", "enum": [1, 2, 3]}, "b": {"type": "number", "minimum": 0, "maximum": 3}}
+    contract.write_text(json.dumps({"type": "object", "properties": properties, "required": ["a", "b"]}))
+    return rows, contract
+
+
+def test_a_check_of_good_numbers_loads_little(checked: tuple[Path, Path]) -> None:
+    rows, contract = checked
+    loaded = modules_after(
+        f"import assay; assert assay.check({str(rows)!r}, assay.Contract.load({str(contract)!r})).ok"
+    )
+    assert "pyarrow.parquet" in loaded
+    assert not loaded & {"pandas", "pydantic", "duckdb", "polars", "pyarrow.compute", "asyncio"}
+
+
+@pytest.mark.parametrize("command", ["check", "profile"])
+def test_a_command_loads_no_other_and_no_pandas(command: str, checked: tuple[Path, Path]) -> None:
+    rows, contract = checked
+    arguments = [command, str(rows), *(["--contract", str(contract)] if command == "check" else [])]
+    code = f"import sys, pyarrow as pa; from assay.cli import main; sys.argv[1:] = {arguments!r}\ntry:\n main()\nexcept SystemExit as end: assert not end.code, end\nassert pa.scalar(1).as_py()"
+    loaded = modules_after(code)
+    assert f"assay.cli.{command}" in loaded
+    assert not loaded & {"pandas", "assay.workspace", "assay.settings", "assay.cli.serve", "rich.progress"}
+
+
+def test_every_command_is_a_module_of_its_name() -> None:
+    for name in _COMMANDS:
+        import_module(f"assay.cli.{name}")
+    commands = {info.name or info.callback.__name__ for info in app.registered_commands if info.callback is not None}
+    assert set(_COMMANDS) <= commands

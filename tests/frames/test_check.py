@@ -187,6 +187,28 @@ def test_a_cell(cell: Any, schema: dict[str, Any], ok: bool) -> None:  # noqa: F
     assert check(table, contract({"x": schema})).ok is ok
 
 
+@pytest.mark.parametrize(
+    ("cells", "schema", "bad"),
+    [
+        pytest.param([1, 2, 4], INTEGER | {"enum": [1, 2, 4]}, [], id="a list of values"),
+        pytest.param([1, 3, 4], INTEGER | {"enum": [1, 2, 4]}, [1], id="between two values of a list"),
+        pytest.param([1, 3, 4], INTEGER | {"enum": [1, 1, 4, 4]}, [1], id="a list that says values twice"),
+        pytest.param([1, 2, 3], INTEGER | {"enum": [1, 2, 3], "maximum": 2}, [2], id="a list and a bound"),
+        pytest.param([0.5, float("nan"), 0.7], NUMBER | {"minimum": 0, "maximum": 1}, [1], id="NaN among good ones"),
+        pytest.param([0.5, float("inf")], NUMBER | {"minimum": 0}, [1], id="infinity without a bound"),
+        pytest.param([0.0, 1.0], NUMBER | {"exclusiveMinimum": 0, "maximum": 1}, [0], id="the bound itself, excluded"),
+        pytest.param([1, 2**63], INTEGER | {"minimum": 0}, [], id="beyond 64 bits"),
+        pytest.param([1, None, 3], INTEGER | {"minimum": 0}, [1], id="a null"),
+        pytest.param([2, 4, 5], INTEGER | {"minimum": 0, "maximum": 9, "multipleOf": 2}, [2], id="a multiple"),
+        pytest.param([True, False], INTEGER | {"minimum": 0, "maximum": 1}, [0, 1], id="booleans"),
+    ],
+)
+def test_a_column_of_numbers(cells: list[Any], schema: dict[str, Any], bad: list[int]) -> None:
+    array = pa.array(cells, pa.uint64()) if 2**63 in cells else pa.array(cells)
+    for table in (pa.table({"x": array}), pa.table({"x": pa.concat_arrays([array[:1], array])}).slice(1)):
+        assert sorted(found(check(table, contract({"x": schema}, required=["x"])))) == bad
+
+
 def test_unknown_columns_cost_nothing_and_may_be_forbidden() -> None:
     table = pa.table({"a": [1, 2], "more": ["x", None], "f": [1.5, float("nan")]})
     assert found(check(table, FLAT_CONTRACT)) == {1: {("f", "finite_number")}}

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-
-from assay.cli.run import run
+from typing import Final
 
 __all__ = ["main"]
+
+#: Commands that know files and tables, and no frames.
+_FRAMELESS: Final = frozenset(("check", "learn", "profile"))
 
 
 def main(first: Sequence[str] = ()) -> None:
     """The `assay` command, with `first` before the arguments that it was started with."""
-    run([*first, *sys.argv[1:]])
+    arguments = [*first, *sys.argv[1:]]
+    if arguments and arguments[0] in _FRAMELESS and "pandas" not in sys.modules:
+        # PyArrow loads it, wherever it is installed, with the first value that it is given: half a second for nothing.
+        sys.meta_path.insert(0, _NoPandas())
+    from assay.cli.run import run
+
+    run(arguments)
+
+
+class _NoPandas:
+    """Finds pandas, and says that it is not there."""
+
+    def find_spec(self, name: str, _path: object = None, _target: object = None) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError("this command does without pandas", name=name)

@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay import settings as configuration
-from assay.cli.options import JsonOption, StoreOption
+from assay.cli.options import JsonOption, StoreOption, open_workspace
 from assay.cli.output import app, plain, result, say
 from assay.cli.progress import progress
+from assay.contract.document import Contract
 from assay.contract.versions import is_dataset_name
 from assay.errors import UsageError
-from assay.workspace import Workspace
 
 if TYPE_CHECKING:
-    from assay.contract.document import Contract
     from assay.frames.report import Report
 
 __all__ = ["check"]
@@ -46,10 +44,9 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Hold data at rest to a contract: a file, or what is stored of a dataset. The exit code is 1 when a row breaks it."""
-    workspace = Workspace(configuration.load(store=store))
     if rejects is not None and rejects.suffix.lower() not in {".parquet", ".pq"}:
         raise UsageError(f"--rejects {rejects}: bad rows are written as Parquet; name it *.parquet")
-    judge, report = _checked(workspace, what, contract, since)
+    judge, report = _checked(what, contract, since, store)
     if rejects is not None:
         _write(rejects, report)
     name = contract if judge.version is None or contract is not None else f"{judge.dataset}@{judge.version}"
@@ -61,7 +58,7 @@ def check(
         sys.exit(1)
 
 
-def _checked(workspace: Workspace, what: str, contract: str | None, since: str | None) -> tuple[Contract, Report]:
+def _checked(what: str, contract: str | None, since: str | None, store: str | None) -> tuple[Contract, Report]:
     if Path(what).exists():
         from assay.frames.check import check as check_file
 
@@ -69,11 +66,12 @@ def _checked(workspace: Workspace, what: str, contract: str | None, since: str |
             raise UsageError("--since is for what is stored of a dataset: a file does not say when its rows came")
         if contract is None:
             raise UsageError(f"name the contract that {what} is held to: --contract")
-        judge = workspace.contract(contract)
+        judge = Contract.load(contract) if Path(contract).is_file() else open_workspace(store).contract(contract)
         with progress(f"checking {what}") as tell:
             return judge, check_file(what, judge, progress=tell)
     if not is_dataset_name(what):
         raise UsageError(f"{what} is neither a file that is there nor the name of a dataset")
+    workspace = open_workspace(store)
     judge = workspace.candidate(what, contract)
     with progress(f"checking {what}") as tell:
         return judge, workspace.check(what, judge, since=None if since is None else _ago(since), progress=tell)

@@ -1,12 +1,15 @@
-"""Options that several commands have."""
+"""What several commands begin with: options, the workspace."""
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-__all__ = ["DatasetArgument", "ForceOption", "JsonOption", "StoreOption"]
+if TYPE_CHECKING:
+    from assay.workspace import Workspace
+
+__all__ = ["DatasetArgument", "ForceOption", "JsonOption", "StoreOption", "open_workspace"]
 
 DatasetArgument: TypeAlias = Annotated[str, typer.Argument(help="The dataset's name.", metavar="DATASET")]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print a machine-readable result.")]
@@ -14,3 +17,11 @@ StoreOption: TypeAlias = Annotated[str | None, typer.Option(help="The DuckDB fil
 ForceOption: TypeAlias = Annotated[
     bool, typer.Option("--force", help="Overwrite app/contracts.py even if it was edited.")
 ]
+
+
+def open_workspace(store: str | None) -> Workspace:
+    """The workspace that the command was started in. Commands that may do without have not even loaded it."""
+    from assay import settings as configuration
+    from assay.workspace import Workspace
+
+    return Workspace(configuration.load(store=store))

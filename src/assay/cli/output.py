@@ -22,6 +22,12 @@ app: Final = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+@app.callback()
+def _assay() -> None:
+    """What keeps `app` a group of commands even where only the one that was typed has been loaded."""
+
+
 _EXIT: Final = ((UsageError, 2), (EditedByHand, 1), (ContractError, 1), (BadBody, 1), (ServiceError, 3))
 
 

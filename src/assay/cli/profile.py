@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay import settings as configuration
-from assay.cli.options import JsonOption, StoreOption
+from assay.cli.options import JsonOption, StoreOption, open_workspace
 from assay.cli.output import app, result
 from assay.contract.versions import is_dataset_name
 from assay.errors import UsageError
-from assay.workspace import Workspace
 
 if TYPE_CHECKING:
     from assay.profile.document import Profile
@@ -34,7 +32,7 @@ def profile(
 
         measured = profile_file(what)
     elif is_dataset_name(what):
-        measured = Workspace(configuration.load(store=store)).profile(what)
+        measured = open_workspace(store).profile(what)
     else:
         raise UsageError(f"{what} is neither a file that is there nor the name of a dataset")
     result(_table(measured), json.loads(measured.to_json()), as_json=as_json)

@@ -16,12 +16,15 @@ _AFTER_S: Final = 0.5
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[float], None]]:
     """Something to tell the share that is done, in [0, 1]. The bar shows once it has taken half a second, on a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     begun = time.monotonic()
     columns = (TextColumn(what), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
     task = bar.add_task(what, total=1.0)
 
     def tell(share: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from importlib import import_module
 from typing import Any, Final, NoReturn
 
 import typer
@@ -13,29 +14,33 @@ from assay.errors import AssayError
 
 __all__ = ["run"]
 
+#: The modules of the commands, each named as the command that it adds to `app`.
+_COMMANDS: Final = (
+    "activate",
+    "check",
+    "contracts",
+    "diff",
+    "doctor",
+    "flush",
+    "init",
+    "learn",
+    "profile",
+    "quarantine",
+    "replay",
+    "rules",
+    "serve",
+)
 # Click's, or that of the Click which Typer brings since it has one of its own.
 _Misused: Final[Any] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 
 def run(arguments: list[str]) -> NoReturn:
     """Run a command and end with its exit code."""
-    from assay.cli import (  # noqa: F401  (each module adds its command to `app`)
-        activate,
-        check,
-        contracts,
-        diff,
-        doctor,
-        flush,
-        init,
-        learn,
-        profile,
-        quarantine,
-        replay,
-        rules,
-        serve,
-    )
-
     try:
+        # The others' are not needed to run one, and take longer to load than many a command takes.
+        typed = arguments[0] if arguments else ""
+        for name in (typed,) if typed in _COMMANDS else _COMMANDS:
+            import_module(f"assay.cli.{name}")
         code = app(arguments, standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)  # 130 after Ctrl-C
     except AssayError as error:

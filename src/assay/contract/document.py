@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from assay.contract.evidence import Bins
-from assay.contract.patterns import check_pattern
 from assay.errors import NotASchema, UsageError
-from assay.types import FORMATS
 
 __all__ = ["DATASET_NAME", "DIALECT", "JSON", "Contract", "Field", "Refusal", "json_equal"]
 
@@ -328,6 +326,8 @@ class _Reader:
     def pattern(self, value: object, at: str) -> dict[str, Any]:
         if not isinstance(value, str):
             raise self.fail(at, "a regular expression in a string is expected")
+        from assay.contract.patterns import check_pattern
+
         try:
             check_pattern(value)
         except ValueError as error:
@@ -335,6 +335,8 @@ class _Reader:
         return {"pattern": value}
 
     def format(self, value: object, at: str) -> dict[str, Any]:
+        from assay.types import FORMATS
+
         if not isinstance(value, str) or value not in FORMATS:
             raise self.fail(at, f"assay does not enforce this format; it knows {', '.join(sorted(FORMATS))}")
         return {"format": value}

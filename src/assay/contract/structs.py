@@ -9,15 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from operator import attrgetter
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
-from pydantic import ValidationError
 
 from assay.contract.document import Contract, Field
-from assay.contract.models import live_model
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 __all__ = ["EXACT", "Residual", "StructPlan", "limits", "struct_plan"]
 
@@ -141,17 +143,21 @@ def limits(field: Field, kind: str) -> dict[str, Any]:
 
 
 def _accepts(field: Field) -> Callable[[Any], bool]:
-    """Pydantic's verdict on one value of one field."""
-    alone = replace(field, name="x", required=True)
-    root = Field("", frozenset({"object"}), properties=(alone,))
-    validate = live_model(Contract("", None, {}, root)).__pydantic_validator__.validate_python
+    """Pydantic's verdict on one value of one field. Pydantic is loaded with the first: not every check comes to one."""
+
+    @cache
+    def model() -> type[BaseModel]:
+        from assay.contract.models import live_model
+
+        alone = replace(field, name="x", required=True)
+        return live_model(Contract("", None, {}, Field("", frozenset({"object"}), properties=(alone,))))
 
     def accepts(value: Any) -> bool:
         if type(value) is float and abs(value) >= EXACT:
             return False  # it may have been an integer with more digits: Pydantic must see that
         try:
-            validate({"x": value})
-        except ValidationError:
+            model().__pydantic_validator__.validate_python({"x": value})
+        except ValueError:  # Pydantic's ValidationError is one
             return False
         return True
 

@@ -8,7 +8,6 @@ from assay.contract.document import Contract
 from assay.frames.report import Report
 from assay.frames.sources import Part, open_parts
 from assay.frames.verdict import Bad, Verdict
-from assay.ingest.validate import violations_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,6 +63,8 @@ def _note_lines(report: Report, verdict: Verdict, part: Part) -> None:
 
 def _keep(report: Report, verdict: Verdict, rows: pa.Table, bad: list[Bad], first: int) -> None:
     import pyarrow as pa
+
+    from assay.ingest.validate import violations_json
 
     for place, found in bad:
         report.count(first + place, [(verdict.label(each), each) for each in found])

@@ -172,7 +172,7 @@ def _of_csv(path: Path) -> Iterator[Part]:
 
     try:
         with closing(duckdb.connect()) as con:
-            con.execute("SET TimeZone = 'UTC'")
+            con.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
             table = con.read_csv(str(path)).to_arrow_table()
     except duckdb.Error as error:
         raise UsageError(f"{path} cannot be read as CSV: {error}") from error

@@ -7,6 +7,7 @@ is judged event by event.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from assay.contract.document import Contract
@@ -17,12 +18,13 @@ from assay.ingest.arrow_columns import sure_rows
 from assay.ingest.arrow_stream import check_schema
 from assay.ingest.arrow_values import events, prepared
 from assay.ingest.decode import SPACE, decode_event
-from assay.ingest.validate import Judge
+from assay.ingest.fastpath import fast_path
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from assay.ingest.fastpath import FastPath
+    from assay.ingest.validate import Judge
 
 __all__ = ["Bad", "Verdict"]
 
@@ -37,8 +39,17 @@ class Verdict:
     """A contract, ready to judge rows. `active` says how it is enforced; by default every field of it is."""
 
     def __init__(self, contract: Contract, active: Active | None = None) -> None:
-        self.judge = Judge(contract, Active(contract.version or 1) if active is None else active)
+        self.contract = contract
+        self.fast = fast_path(contract)
+        self._active = active
         self._checked: pa.Schema | None = None
+
+    @cached_property
+    def judge(self) -> Judge:
+        """Who decides what the fast path does not. Where nothing needs it, Pydantic is not even loaded."""
+        from assay.ingest.validate import Judge
+
+        return Judge(self.contract, self._active or Active(self.contract.version or 1))
 
     def label(self, violation: Violation) -> str:
         """The field that a violation is counted under."""
@@ -48,7 +59,7 @@ class Verdict:
 
     def of_lines(self, lines: Sequence[bytes]) -> Iterator[Bad]:
         """The bad ones; empty lines are none."""
-        fast = self.judge.fast
+        fast = self.fast
         for start in range(0, len(lines), _LINES):
             some = lines[start : start + _LINES]
             for place in range(len(some)) if fast is None else fast.sift(some).rest:
@@ -99,14 +110,14 @@ class Verdict:
 
     def _unsure(self, batch: pa.RecordBatch, json_columns: frozenset[str], extra: pa.Array | None) -> Sequence[int]:
         """The rows that must be judged one by one."""
-        import pyarrow.compute as pc
-
-        fast = self.judge.fast
+        fast = self.fast
         if fast is None or json_columns:
             return range(batch.num_rows)
         unsure = sure_rows(fast, self._of_interest(batch, fast), keep_unknown=False).rest
         if extra is None or extra.null_count == len(extra):
             return unsure
+        import pyarrow.compute as pc
+
         return sorted({*unsure, *pc.indices_nonzero(extra.is_valid()).to_pylist()})
 
     def _of_interest(self, batch: pa.RecordBatch, fast: FastPath) -> pa.RecordBatch:
@@ -135,9 +146,7 @@ class Verdict:
         rows = batch.take(some)
         columns = dict(zip(rows.schema.names, rows.columns, strict=True))
         left: Sequence[str | None] = [None] * len(places) if extra is None else extra.take(some).to_pylist()
-        for place, event, more in zip(
-            places, events(columns, rows.num_rows, self.judge.contract.root), left, strict=True
-        ):
+        for place, event, more in zip(places, events(columns, rows.num_rows, self.contract.root), left, strict=True):
             for name in json_columns & event.keys():
                 if event[name] is not None:
                     event[name] = _decoded(event[name])

@@ -5,9 +5,12 @@ Like the fast path that it stands beside, it says 'accepted' or 'ask Pydantic', 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from assay.contract.document import Field
 from assay.contract.structs import EXACT, limits
@@ -38,7 +41,6 @@ class Sure:
 def sure_rows(path: FastPath, batch: pa.RecordBatch, *, keep_unknown: bool) -> Sure:
     """Judge the columns of a prepared batch (`prepared`) as far as that goes without an event in sight."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     count = batch.num_rows
     given = dict(zip(batch.schema.names, batch.columns, strict=True))
@@ -57,21 +59,31 @@ def sure_rows(path: FastPath, batch: pa.RecordBatch, *, keep_unknown: bool) -> S
             cells, passes = _judged(column, array, accepts.get(index))
         table[column.name] = cells
         if passes is not None:
-            passing = passes if passing is None else pc.and_(passing, passes)
+            passing = passes if passing is None else _both(passing, passes)
     unexpected = 0
     if given and count:
         unknown = _Unknown(given, count, allowed=path.unknown is not None)
         if unknown.passing is not None:
-            passing = unknown.passing if passing is None else pc.and_(passing, unknown.passing)
+            passing = unknown.passing if passing is None else _both(passing, unknown.passing)
         keep = [True] * count if passing is None else passing.to_pylist()
         unexpected = sum(each for each, kept in zip(unknown.fields, keep, strict=True) if kept)
         if unexpected and keep_unknown:
             table["_extra"] = pa.array(unknown.texts, pa.string())
-    if passing is None or pc.all(passing, min_count=0).as_py():
+    if passing is None:
+        return Sure(table, count, [], unexpected)
+    import pyarrow.compute as pc  # takes a while to load, and is not needed where all is well
+
+    if pc.all(passing, min_count=0).as_py():
         return Sure(table, count, [], unexpected)
     table = {name: array.filter(passing) for name, array in table.items()}
     rest = pc.indices_nonzero(pc.invert(passing)).to_pylist()
     return Sure(table, count - len(rest), rest, unexpected)
+
+
+def _both(some: pa.Array, others: pa.Array) -> pa.Array:
+    import pyarrow.compute as pc
+
+    return pc.and_(some, others)
 
 
 class _Unknown:
@@ -113,10 +125,12 @@ def _all(count: int, *, value: bool) -> pa.Array:
 
 def _judged(column: Column, array: pa.Array, accepts: Callable[[Any], bool] | None) -> tuple[pa.Array, pa.Array | None]:
     """A column's cells, and which of them surely pass (None: all). A cell that does not may be anything."""
+    field = column.field
+    if field.multiple_of is None and _all_within(column, array):
+        return flat_plain(array), None
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    field = column.field
     cells, passes, values = _CASTS[column.kind](field, array)
     if values is not None:
         passes += [_distinct(values, accepts)] if accepts is not None else _within(field, column.kind, values)
@@ -132,6 +146,44 @@ def _judged(column: Column, array: pa.Array, accepts: Callable[[Any], bool] | No
         every = _all(len(array), value=True) if every is None else every
         every = pc.if_else(pc.is_valid(array), every, pa.scalar(null_passes, pa.bool_()))
     return cells, every
+
+
+def _all_within(column: Column, array: pa.Array) -> bool:
+    """Whether a column of numbers surely passes whole: its least and its largest value do, and none is null.
+
+    The commonest case by far, and several times cheaper than a verdict for each cell.
+    """
+    import pyarrow as pa
+
+    field, kind = column.field, column.kind
+    if array.null_count or not len(array) or kind not in {"BIGINT", "DOUBLE"}:
+        return False
+    wanted, json_type = (pa.int64(), "integer") if kind == "BIGINT" else (pa.float64(), "number")
+    is_number = pa.types.is_integer(array.type) or pa.types.is_floating(array.type)
+    ends = limits(field, json_type)
+    if field.enum is not None:
+        values = sorted({value for value in field.enum if type(value) is int})
+        if kind == "DOUBLE" or not values or values[-1] - values[0] >= len(values):
+            return False  # not every number between the ends is one of them
+        ends = {"ge": max(values[0], ends.get("ge", values[0])), "le": min(values[-1], ends.get("le", values[-1]))}
+    if not is_number or (numbers := flat_plain(array)).type != wanted:
+        return False
+    data = np.frombuffer(
+        numbers.buffers()[1], np.int64 if kind == "BIGINT" else np.float64, len(numbers), 8 * numbers.offset
+    )
+    low, high = data.min().item(), data.max().item()  # NaN, where there is one, which no comparison lets pass
+    return (
+        math.isfinite(low) and math.isfinite(high) and all(_KEEPS[name](low, high, end) for name, end in ends.items())
+    )
+
+
+#: Whether values between a least and a largest one keep a bound.
+_KEEPS: Final[Mapping[str, Callable[[Any, Any, Any], bool]]] = {
+    "ge": lambda low, _, end: low >= end,
+    "gt": lambda low, _, end: low > end,
+    "le": lambda _, high, end: high <= end,
+    "lt": lambda _, high, end: high < end,
+}
 
 
 def _distinct(values: pa.Array, accepts: Callable[[Any], bool]) -> pa.Array:

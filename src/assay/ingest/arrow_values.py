@@ -29,9 +29,12 @@ _CLOCK: Final = r"^([0-9:]+)(?:\.0+|(\.[0-9]*[1-9])0*)$"
 def plain(array: pa.Array) -> pa.Array:
     """An array by value. One with children must begin at their beginning: no slice."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     kind, is_ = array.type, pa.types
+    if is_.is_int64(kind) or is_.is_float64(kind):
+        return array
+    import pyarrow.compute as pc
+
     if is_.is_string_view(kind):
         return texts_of(array)
     if is_.is_dictionary(kind):

@@ -5,7 +5,7 @@ extremes, distincts and bins are exact, and cost a few scans over all columns at
 give the same result, also on several threads:
 
 - Sums of doubles depend on the order in which threads add. Means and deviations are sums of whole numbers instead: each
-  value as a fraction of the largest, in steps of 2**-52.
+  value as a fraction of the largest, in steps of 2**-52; for squares, of half the range, in steps of 2**-31.
 - Quantiles of columns with at most 1,000 different values come from their counts, and of at most 200,000 rows from all
   of them. Of more rows, a sample: those rows whose content hashes below a limit. That depends on no thread and no seed.
   Equal rows are in it or out of it together, which matters only where rows are few and different, and there the counts
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -40,8 +41,19 @@ SHARES: Final = (0.01, 0.05, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8,
 DECILES: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 #: Pieces that the rows are cut into, in order, to see whether a column rises.
 PIECES: Final = 20
+#: So many rows tell most columns that do not rise.
+FIRST_ROWS: Final = 2_048
 
 _STEPS: Final = 2**52
+#: Of squares, so that one still fits 64 bits.
+_SQUARE_STEPS: Final = 2**31
+#: What a column is asked first. Some more extremes than are kept, so that the last of those are seldom cut off in a tie.
+_FIRST: Final = {
+    "n": "count({c})",
+    "top": f"max({{c}}, {EXTREMES + 79})",
+    "bottom": f"min({{c}}, {EXTREMES + 79})",
+    "distinct": "approx_count_distinct({c})",
+}
 
 
 def quoted(name: str) -> str:
@@ -72,27 +84,27 @@ class Columns:
         named = ", ".join(f"{column.expr} AS {column.name}" for column in columns.values())
         self.source = f"(SELECT {named} FROM {relation})"
 
-    def ask(self, asked: dict[int, str], *, where: str = "") -> dict[int, Any]:
-        """One aggregate for each of these columns, `{c}` standing for it, in one scan."""
+    def ask(self, asked: dict[int, str], *, where: str = "", limit: int | None = None) -> dict[int, Any]:
+        """One aggregate for each of these columns, `{c}` standing for it, in one scan; or of the first rows alone."""
         if not asked:
             return {}
         terms = ", ".join(term.replace("{c}", self.columns[i].name) for i, term in asked.items())
-        row = self.con.execute(f"SELECT {terms} FROM {self.source} {where}").fetchone()
+        source = self.source if limit is None else f"(FROM {self.source} LIMIT {limit})"
+        row = self.con.execute(f"SELECT {terms} FROM {source} {where}").fetchone()
         assert row is not None
         return dict(zip(asked, row, strict=True))
 
     def numbers(self, rows: int) -> dict[int, Numbers | None]:
-        """The statistics of each column, None where it has no value."""
-        first = self.ask(
-            dict.fromkeys(
-                self.columns,
-                "{'n': count({c}), 'top': max({c}, %d), 'bottom': min({c}, %d), 'distinct': approx_count_distinct({c})}".replace(
-                    "%d", str(EXTREMES)
-                ),
-            )
-        )
-        whole = self.ask(
-            {i: "count_if({c} = trunc({c}))" for i, column in self.columns.items() if column.kind == "float"}
+        """The statistics of each column, None where it has no value.
+
+        Three scans where it goes well: the extremes, a sample's quantiles, and what rests on those. What turns out to
+        need another look (a tie that is longer than a list, more values than were estimated) gets one of its own.
+        """
+        first = self._looks(
+            {
+                i: _FIRST | ({"whole": "count_if({c} = trunc({c}))"} if column.kind == "float" else {})
+                for i, column in self.columns.items()
+            }
         )
         live = {i: found for i, found in first.items() if found["n"]}
         kept = {
@@ -103,136 +115,73 @@ class Columns:
                 mean=0.0,
                 deviation=0.0,
                 distinct=min(found["distinct"], found["n"]),
-                integral=whole.get(i, found["n"]) == found["n"],
+                integral=found.get("whole", found["n"]) == found["n"],
             )
             for i, found in live.items()
         }
-        kept = self._values(kept)
-        kept = self._extremes(kept, live)
-        kept = self._moments(kept)
-        kept = self._quantiles(kept)
-        kept = self._bins(kept)
+        few = {i for i, numbers in kept.items() if numbers.distinct <= 2 * DISTINCT_KEPT}
+        kept |= self._quantiles({i: numbers for i, numbers in kept.items() if i not in few})
+        found = self._looks({i: self._second(i, numbers, live[i], few=i in few) for i, numbers in kept.items()})
+        kept = {i: _with_values(numbers, found[i]) for i, numbers in kept.items()}
+        late = {i: numbers for i, numbers in kept.items() if i in few and numbers.values is None}
+        if late:  # they have too many values for a list of them after all
+            late = self._quantiles(late)
+            kept |= late
+            found |= self._looks({i: self._second(i, numbers, live[i], few=False) for i, numbers in late.items()})
+        following = self._looks({i: _following(found[i]) for i in kept})
+        kept = {
+            i: _with_bins(_with_extremes(_with_moments(numbers, found[i]), live[i], found[i] | following[i]), found[i])
+            for i, numbers in kept.items()
+        }
         rising = self._rising(kept, rows)
         return dict.fromkeys(self.columns) | {i: replace(n, rising=i in rising) for i, n in kept.items()}
 
-    def _values(self, kept: dict[int, Numbers]) -> dict[int, Numbers]:
-        few = {i: "histogram({c})" for i, numbers in kept.items() if numbers.distinct <= 2 * DISTINCT_KEPT}
+    def _looks(self, asked: dict[int, dict[str, str]]) -> dict[int, dict[str, Any]]:
+        """Several named aggregates for each of these columns, all in one scan."""
+        terms = {
+            i: "{" + ", ".join(f"'{name}': {term}" for name, term in named.items()) + "}"
+            for i, named in asked.items()
+            if named
+        }
+        return {i: {} for i in asked} | self.ask(terms)
+
+    def _second(self, i: int, numbers: Numbers, first: dict[str, Any], *, few: bool) -> dict[str, str]:
+        """What is asked of a column once its extremes are known; and its quantiles, unless it has few values."""
+        if few:
+            return {"values": "histogram({c})"}
+        asked = _moments(numbers) | _extremes(first) | _bins(numbers)
         # Whether whole numbers are all different decides what they are, and the estimate may be a fifth off.
-        many = {
-            i: "count(DISTINCT {c})"
-            for i, numbers in kept.items()
-            if i not in few and self.columns[i].kind == "integer" and numbers.distinct >= NEARLY_ALL * numbers.count
-        }
-        result = dict(kept)
-        for i, values in self.ask(few).items():
-            result[i] = replace(kept[i], distinct=len(values))
-            if len(values) <= DISTINCT_KEPT:
-                result[i] = replace(result[i], values=tuple(sorted(values.items())))
-        for i, distinct in self.ask(many).items():
-            result[i] = replace(kept[i], distinct=distinct)
-        return result
-
-    def _extremes(self, kept: dict[int, Numbers], found: dict[int, Any]) -> dict[int, Numbers]:
-        """The extreme values with all their rows: the lists of 401 may end in the middle of a tie."""
-        result = dict(kept)
-        asked: dict[int, str] = {}
-        for i, numbers in kept.items():
-            if numbers.values is not None:
-                result[i] = replace(
-                    numbers,
-                    largest=_cut(reversed(numbers.values)),
-                    smallest=_cut(numbers.values),
-                )
-                continue
-            top, bottom = found[i]["top"][-1], found[i]["bottom"][-1]
-            asked[i] = (
-                f"{{'top': count_if({{c}} = {literal(top)}), 'next_top': max({{c}}) FILTER ({{c}} < {literal(top)}), "
-                f"'bottom': count_if({{c}} = {literal(bottom)}), "
-                f"'next_bottom': min({{c}}) FILTER ({{c}} > {literal(bottom)})}}"
-            )
-        ties = self.ask(asked)
-        following = self.ask(
-            {
-                i: f"{{'top': count_if({{c}} = {literal(tie['next_top'])}), "
-                f"'bottom': count_if({{c}} = {literal(tie['next_bottom'])})}}"
-                for i, tie in ties.items()
-            }
-        )
-        for i, tie in ties.items():
-            result[i] = replace(
-                kept[i],
-                largest=_tallied(found[i]["top"], tie["top"], (tie["next_top"], following[i]["top"])),
-                smallest=_tallied(found[i]["bottom"], tie["bottom"], (tie["next_bottom"], following[i]["bottom"])),
-            )
-        return result
-
-    def _moments(self, kept: dict[int, Numbers]) -> dict[int, Numbers]:
-        scales = {i: float(max(abs(n.minimum), abs(n.maximum))) or 1.0 for i, n in kept.items()}
-        sums = self.ask({i: f"sum(({{c}} / {literal(scale)} * {_STEPS})::BIGINT)" for i, scale in scales.items()})
-        means = {
-            i: min(
-                max(scales[i] * (int(total) / kept[i].count / _STEPS), float(kept[i].minimum)), float(kept[i].maximum)
-            )
-            for i, total in sums.items()
-        }
-        # Halves, so that the distance between the ends of the doubles is still one.
-        reach = {i: max(kept[i].maximum / 2 - mean / 2, mean / 2 - kept[i].minimum / 2) for i, mean in means.items()}
-        squares = self.ask(
-            {
-                i: f"sum((pow(({{c}} / 2.0::DOUBLE - {literal(means[i] / 2)}) / {literal(float(half))}, 2) * {_STEPS})::BIGINT)"
-                for i, half in reach.items()
-                if half > 0
-            }
-        )
-        result = dict(kept)
-        for i, mean in means.items():
-            share = int(squares.get(i, 0)) / kept[i].count / _STEPS
-            deviation = min(2 * (reach[i] * math.sqrt(share)), sys.float_info.max)
-            result[i] = replace(kept[i], mean=_tidy(mean), deviation=_tidy(deviation))
-        return result
+        if self.columns[i].kind == "integer" and numbers.distinct >= NEARLY_ALL * numbers.count:
+            asked["distinct"] = "count(DISTINCT {c})"
+        return asked
 
     def _quantiles(self, kept: dict[int, Numbers]) -> dict[int, Numbers]:
-        result = {i: replace(n, quantiles=_counted(n.values, n.count)) for i, n in kept.items() if n.values is not None}
         term = f"quantile_disc({{c}}, [{', '.join(map(str, SHARES))}])"
-        large = [i for i, n in kept.items() if i not in result and n.count > SAMPLE_ROWS]
+        large = [i for i, n in kept.items() if n.count > SAMPLE_ROWS]
         found: dict[int, Any] = {}
         if large:
             names = ", ".join(self.columns[i].name for i in large)
             limit = int(2**64 * SAMPLE_ROWS / 2 / max(kept[i].count for i in large))
             found = self.ask(dict.fromkeys(large, term), where=f"WHERE hash({names}) < {limit}::UBIGINT")
-        found |= self.ask({i: term for i in kept if i not in result and not found.get(i)})
-        for i, values in found.items():
-            result[i] = replace(kept[i], quantiles=tuple(zip(SHARES, values, strict=True)))
-        return result
-
-    def _bins(self, kept: dict[int, Numbers]) -> dict[int, Numbers]:
-        result = {}
-        asked: dict[int, str] = {}
-        edges: dict[int, tuple[float, ...]] = {}
-        for i, numbers in kept.items():
-            quantile = dict(numbers.quantiles)
-            cut = sorted({float(quantile[share]) for share in DECILES} - {float(numbers.maximum)})
-            edges[i] = tuple(edge for edge in cut if edge < numbers.maximum)
-            if numbers.values is not None:
-                below = [sum(rows for value, rows in numbers.values if float(value) <= edge) for edge in edges[i]]
-                result[i] = _binned(numbers, edges[i], below)
-            elif edges[i]:
-                terms = ", ".join(f"count_if({{c}}::DOUBLE <= {literal(edge)})" for edge in edges[i])
-                asked[i] = f"[{terms}]"
-            else:
-                result[i] = _binned(numbers, (), [])
-        for i, below in self.ask(asked).items():
-            result[i] = _binned(kept[i], edges[i], below)
-        return result
+        found |= self.ask({i: term for i in kept if not found.get(i)})
+        return {i: replace(kept[i], quantiles=tuple(zip(SHARES, values, strict=True))) for i, values in found.items()}
 
     def _rising(self, kept: dict[int, Numbers], rows: int) -> set[int]:
         """The columns that grow with the row order: a piece of the rows after another, both ends of their range rise.
 
         Values that do not follow the order would have to fall so by chance in 20 pieces. A few late rows hide nothing
-        but in the piece that they are in.
+        but in the piece that they are in. What reaches its last hundredth in the first rows already does not rise.
         """
         varied = [i for i, numbers in kept.items() if numbers.minimum < numbers.maximum and numbers.count >= PIECES]
         if not varied or rows < PIECES:
+            return set()
+        begun = self.ask(dict.fromkeys(varied, "max({c})"), limit=min(FIRST_ROWS, rows // PIECES))
+        varied = [
+            i
+            for i in varied
+            if begun[i] is None or (begun[i] < kept[i].maximum and begun[i] <= dict(kept[i].quantiles)[0.99])
+        ]
+        if not varied:
             return set()
         names = [self.columns[i].name for i in varied]
         pieces = self.con.execute(
@@ -250,6 +199,130 @@ class Columns:
         return rising
 
 
+# ---- what is asked of a column, and what becomes of the answers
+
+
+def _moments(numbers: Numbers) -> dict[str, str]:
+    """For the mean, fractions of the largest; for the deviation, fractions of half the range, and their squares."""
+    scale, (middle, reach) = _scale(numbers), _reach(numbers)
+    asked = {"sum": f"sum(({{c}} / {literal(scale)} * {_STEPS})::BIGINT)"}
+    if reach > 0:
+        steps = f"(({{c}} / 2.0::DOUBLE - {literal(middle)}) / {literal(reach)} * {_SQUARE_STEPS})::BIGINT"
+        asked |= {"steps": f"sum({steps})", "squares": f"sum({steps} * {steps})"}
+    return asked
+
+
+def _scale(numbers: Numbers) -> float:
+    return float(max(abs(numbers.minimum), abs(numbers.maximum))) or 1.0
+
+
+def _reach(numbers: Numbers) -> tuple[float, float]:
+    """Half the middle of the range, and a quarter of the range: so the distance between the ends of the doubles is still one."""
+    low, high = float(numbers.minimum) / 2, float(numbers.maximum) / 2
+    middle = low / 2 + high / 2
+    return middle, max(high - middle, middle - low)
+
+
+def _with_moments(numbers: Numbers, found: dict[str, Any]) -> Numbers:
+    if numbers.values is not None:
+        return _with_counted_moments(numbers, numbers.values)
+    mean = _scale(numbers) * (int(found["sum"]) / numbers.count / _STEPS)
+    mean = min(max(mean, float(numbers.minimum)), float(numbers.maximum))
+    deviation = 0.0
+    if "squares" in found:
+        variance = numbers.count * int(found["squares"]) - int(found["steps"]) ** 2
+        share = math.sqrt(max(variance, 0) / numbers.count**2) / _SQUARE_STEPS
+        deviation = min(2 * (_reach(numbers)[1] * share), sys.float_info.max)
+    return replace(numbers, mean=_tidy(mean), deviation=_tidy(deviation))
+
+
+def _with_counted_moments(numbers: Numbers, values: Sequence[tuple[Number, int]]) -> Numbers:
+    scale, (_, reach) = _scale(numbers), _reach(numbers)
+    mean = scale * (math.fsum(value / scale * rows for value, rows in values) / numbers.count)
+    mean = min(max(mean, float(numbers.minimum)), float(numbers.maximum))
+    share = 0.0
+    if reach > 0:
+        squares = math.fsum(((value / 2 - mean / 2) / (2 * reach)) ** 2 * rows for value, rows in values)
+        share = math.sqrt(squares / numbers.count)
+    return replace(numbers, mean=_tidy(mean), deviation=_tidy(min(4 * (reach * share), sys.float_info.max)))
+
+
+def _with_values(numbers: Numbers, found: dict[str, Any]) -> Numbers:
+    """With every value and its rows, where they are few; their quantiles come from those."""
+    if "values" not in found:
+        return replace(numbers, distinct=found.get("distinct", numbers.distinct))
+    values = tuple(sorted(found["values"].items()))
+    if len(values) > DISTINCT_KEPT:
+        return replace(numbers, distinct=len(values))
+    return replace(numbers, distinct=len(values), values=values, quantiles=_counted(values, numbers.count))
+
+
+def _extremes(first: dict[str, Any]) -> dict[str, str]:
+    """Where a list of extremes ends in the middle of a tie, how many rows that has, and what comes next."""
+    asked = {}
+    for end, next_one, beyond in (("top", "max", "<"), ("bottom", "min", ">")):
+        if _tallied(first[end], first["n"]) is None:
+            last = literal(first[end][EXTREMES - 1])
+            asked[end] = f"count_if({{c}} = {last})"
+            asked[f"next_{end}"] = f"{next_one}({{c}}) FILTER ({{c}} {beyond} {last})"
+    return asked
+
+
+def _following(found: dict[str, Any]) -> dict[str, str]:
+    """How many rows have what comes next."""
+    return {
+        f"next_{end}_rows": f"count_if({{c}} = {literal(following)})"
+        for end in ("top", "bottom")
+        if (following := found.get(f"next_{end}")) is not None
+    }
+
+
+def _with_extremes(numbers: Numbers, first: dict[str, Any], found: dict[str, Any]) -> Numbers:
+    if numbers.values is not None:
+        return replace(numbers, largest=_cut(reversed(numbers.values)), smallest=_cut(numbers.values))
+    ends = []
+    for end in ("top", "bottom"):
+        tallied = _tallied(first[end], first["n"])
+        if tallied is None:
+            tally = Counter(first[end][:EXTREMES])
+            tally[first[end][EXTREMES - 1]] = found[end]
+            tallied = (*tally.items(), (found[f"next_{end}"], found[f"next_{end}_rows"]))
+        ends.append(tallied)
+    return replace(numbers, largest=ends[0], smallest=ends[1])
+
+
+def _tallied(extremes: Sequence[Number], count: int) -> tuple[tuple[Number, int], ...] | None:
+    """Sorted extremes of `count` values with their rows, cut; None where the list does not reach far enough."""
+    tally = list(Counter(extremes).items())
+    if len(extremes) < count:
+        tally.pop()  # it may go on beyond the list
+    kept = _cut(tally)
+    reaches = len(extremes) == count or sum(rows for _, rows in kept[:-1]) >= EXTREMES
+    return kept if reaches else None
+
+
+def _bins(numbers: Numbers) -> dict[str, str]:
+    """How many values are at or below each edge."""
+    terms = ", ".join(f"count_if({{c}}::DOUBLE <= {literal(edge)})" for edge in _edges(numbers))
+    return {"below": f"[{terms}]"} if terms else {}
+
+
+def _edges(numbers: Numbers) -> tuple[float, ...]:
+    quantile = dict(numbers.quantiles)
+    cut = {float(quantile[share]) for share in DECILES}
+    return tuple(edge for edge in sorted(cut) if edge < float(numbers.maximum))
+
+
+def _with_bins(numbers: Numbers, found: dict[str, Any]) -> Numbers:
+    edges = _edges(numbers)
+    if numbers.values is not None:
+        below = [sum(rows for value, rows in numbers.values if float(value) <= edge) for edge in edges]
+    else:
+        below = found.get("below", [])
+    steps = [0, *below, numbers.count]
+    return replace(numbers, edges=edges, counts=tuple(b - a for a, b in pairwise(steps)))
+
+
 def _cut(values: Iterable[tuple[Number, int]]) -> tuple[tuple[Number, int], ...]:
     """The first values that make 401 rows, and one more."""
     kept: list[tuple[Number, int]] = []
@@ -260,15 +333,6 @@ def _cut(values: Iterable[tuple[Number, int]]) -> tuple[tuple[Number, int], ...]
             break
         rows += count
     return tuple(kept)
-
-
-def _tallied(extremes: Sequence[Number], last: int, following: tuple[Number, int]) -> tuple[tuple[Number, int], ...]:
-    """Sorted extremes as values with their rows; the last value has `last` of them, cut off or not."""
-    tally: dict[Number, int] = {}
-    for value in extremes:
-        tally[value] = tally.get(value, 0) + 1
-    tally[extremes[-1]] = last
-    return (*tally.items(), following)
 
 
 def _counted(values: Sequence[tuple[Number, int]], count: int) -> tuple[tuple[float, Number], ...]:
@@ -282,11 +346,6 @@ def _counted(values: Sequence[tuple[Number, int]], count: int) -> tuple[tuple[fl
             below += rows
         quantiles.append((share, value))
     return tuple(quantiles)
-
-
-def _binned(numbers: Numbers, edges: tuple[float, ...], below: Sequence[int]) -> Numbers:
-    steps = [0, *below, numbers.count]
-    return replace(numbers, edges=edges, counts=tuple(b - a for a, b in pairwise(steps)))
 
 
 def _tidy(value: float) -> float:

@@ -33,7 +33,9 @@ def profile(source: Any, *, dataset: str = "", progress: Progress | None = None)
 
     con = duckdb.connect()
     try:
-        con.execute("SET TimeZone = 'UTC'")
+        con.execute(
+            "SET TimeZone = 'UTC'; SET enable_progress_bar = false"
+        )  # on stdout it would stand among the results
         if isinstance(source, str | Path):
             return _of_file(con, Path(source), dataset, progress)
         return _of_table(con, _arrow_or_pandas(source), dataset, progress, _json_columns(source))

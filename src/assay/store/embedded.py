@@ -69,7 +69,9 @@ def open_duckdb(path: str, *, read_only: bool = False, memory_limit: str = "1GB"
         StoreFailed: it is not a DuckDB file, is damaged, or cannot be reached.
     """
     try:
-        return duckdb.connect(path, read_only=read_only, config=_CONFIG | {"memory_limit": memory_limit})
+        con = duckdb.connect(path, read_only=read_only, config=_CONFIG | {"memory_limit": memory_limit})
+        con.execute("SET enable_progress_bar = false")  # it would stand on stdout, among a command's results
+        return con
     except duckdb.Error as error:
         raise _translated(path, error) from error
 
