@@ -16,10 +16,17 @@ __all__ = ["Alert", "alerts"]
 _FIELD: Final = ("dataset", "field")
 _BIN: Final = ("dataset", "field", "bin")
 
+_PAGE: Final = f"/ui/datasets/{DATASET}"
+_FIELD_PAGE: Final = _PAGE + "?field={{ $labels.field | urlquery }}"
+_REFUSED: Final = f"{_PAGE}/quarantine"
+
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One alerting rule. `summary` and `description` are Go templates; `hold`: go on for `alert_hold`."""
+    """One alerting rule. `summary`, `description` and `page` are Go templates; `hold`: go on for `alert_hold`.
+
+    `page` is the path of the service's page that shows what is meant.
+    """
 
     name: str
     severity: Literal["page", "warn"]
@@ -28,7 +35,7 @@ class Alert:
     description: str
     wait: str = ""
     hold: bool = True
-    page: str = f"/ui/datasets/{DATASET}"
+    page: str = _PAGE
 
 
 def alerts(settings: RuleSettings, *, profiled: bool) -> list[Alert]:
@@ -89,8 +96,9 @@ def _profile_alerts(settings: RuleSettings) -> list[Alert]:
             + Passed("assay:drift", "assay:drift_expected", "assay:drift_limit", _FIELD, _FIELD).text(
                 drift_windows, digits=3
             ),
-            "Open the dashboard and compare the field's bins with the profile: a changed unit, a default in place of "
+            "Open the page and compare the field's bins with the profile: a changed unit, a default in place of "
             "values and a new population look different there. If the change is right, learn again and activate.",
+            page=_FIELD_PAGE,
         ),
         Alert(
             "FieldRareBin",
@@ -107,6 +115,7 @@ def _profile_alerts(settings: RuleSettings) -> list[Alert]:
             + " (null: missing; low, high: beyond all seen; _other: of another kind)",
             "Values that the profile hardly ever saw are coming. Ask the sender what changed; look at the newest "
             "events of the dataset. If the values are right, learn again and activate.",
+            page=_FIELD_PAGE,
         ),
     ]
 
@@ -141,6 +150,7 @@ def _contract_alerts(settings: RuleSettings) -> list[Alert]:
             ),
             "Look at the quarantine, grouped by fingerprint, for examples. Either the sender has a fault, or the "
             "contract is too narrow: then widen the field, activate, and replay the quarantine.",
+            page=_FIELD_PAGE,
         ),
         Alert(
             "RejectRate",
@@ -153,6 +163,7 @@ def _contract_alerts(settings: RuleSettings) -> list[Alert]:
             # The one page of a fault: it names what FieldViolations and SourceRejectRate would.
             f"Violations in {w}: {fields}. Rejected by source: {senders}. Nothing is lost: rejected events are in "
             "quarantine. Fix the sender or the contract, then replay.",
+            page=_REFUSED,
         ),
         Alert(
             "SourceRejectRate",
@@ -165,6 +176,7 @@ def _contract_alerts(settings: RuleSettings) -> list[Alert]:
                 "assay:events", "assay:source_reject_expected", "assay:source_reject_limit", sources, sources, only
             ).text(windows),
             "This sender's events break the contract: show them the quarantine's examples.",
+            page=_REFUSED,
         ),
     ]
 
@@ -201,7 +213,7 @@ def _volume_alerts(settings: RuleSettings) -> list[Alert]:
             "page",
             f"assay:volume:n{current} < on (dataset) assay:volume_low\n{known}",
             sentence("assay:volume_low", "below"),
-            "A part of the events is missing. Compare the sources on the dashboard: has one of them stopped?",
+            "A part of the events is missing. Compare the sources on the page: has one of them stopped?",
         ),
         Alert(
             "VolumeSurge",
@@ -225,6 +237,7 @@ def _collector_alerts(settings: RuleSettings) -> list[Alert]:
             f"{DATASET}: the store refused {{{{ printf `%.0f` $value }}}} events that the contract accepts, expected "
             "0, above the limit of 0",
             "They are in quarantine as not_storable, with the store's reason. The table or an index may be in the way.",
+            page=_REFUSED,
         ),
         Alert(
             "ContractsDiffer",
@@ -239,6 +252,7 @@ def _collector_alerts(settings: RuleSettings) -> list[Alert]:
             "their log for why they do not take it.",
             wait="1m",
             hold=False,
+            page=f"{_PAGE}/contracts",
         ),
         Alert(
             "LogBacklog",
