@@ -18,6 +18,8 @@ _INTERVAL_S: Final = 0.4
 _RETRY_S: Final = 0.2
 #: With nothing to move there is a round all the same: what was refused long ago may have to go.
 _IDLE_S: Final = 60.0
+#: How long a flush waits for the next thing to be moved when nothing is known to be in the way: a machine may be slow.
+_SLOW_S: Final = 45.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ class Worker:
         """Wait until everything that is durable now is in its table.
 
         Raises:
-            ServiceError: it is not, and for `timeout_s` seconds nothing was moved.
+            ServiceError: it is not: something is in the way, and for `timeout_s` seconds nothing was moved.
         """
         self._applier.contracts_changed()  # whoever saw a contract active may flush before this thread was told of it
         target = self._last_seq()
@@ -122,9 +124,10 @@ class Worker:
             rounds = self._rounds
             # Even with nothing to move, one whole round must have gone by: it may be moving what was learning.
             while self._rounds <= rounds or not self._has(target):
-                left = max(began, self._moved_at) + timeout_s - time.monotonic()
+                patience_s = _SLOW_S if self.status.trouble is None else timeout_s
+                left = max(began, self._moved_at) + patience_s - time.monotonic()
                 if left <= 0:
-                    raise self.status.trouble or ServiceError(f"nothing was moved to the store for {timeout_s:g} s")
+                    raise self.status.trouble or ServiceError(f"nothing was moved to the store for {patience_s:g} s")
                 self._kicked = self._hurry = True
                 self._changed.notify_all()
                 self._changed.wait(left)
