@@ -195,10 +195,12 @@ def _worker(
     """What applies a log to a store, in a thread. `told` is whom it tells: see `Worker`."""
     from assay.ingest.apply import Applier
     from assay.ingest.log_reader import Reader
+    from assay.ingest.replay import Replayer
     from assay.ingest.worker import Worker
 
     applier = Applier(store, Reader(log), keep_unknown=keep_unknown, retention=retention)
-    return Worker(applier, judge_for=enforced.get, last_seq=Reader(log).last_seq, **told)
+    replayer = Replayer(store, enforced.versions, log=log, keep_unknown=keep_unknown)
+    return Worker(applier, judge_for=enforced.get, last_seq=Reader(log).last_seq, replayer=replayer, **told)
 
 
 def _configure_logging() -> None:

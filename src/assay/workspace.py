@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from assay.profile.batch import Progress
     from assay.profile.document import Profile
 
-__all__ = ["Rendered", "Workspace"]
+__all__ = ["Rendered", "Workspace", "check_name", "patiently"]
 
 _ASK_S: Final = 10.0
 _FLUSH_S: Final = 600.0  # the service itself gives up soon when nothing moves
@@ -106,7 +106,7 @@ class Workspace:
             applier = Applier(store, reader, keep_unknown=self.settings.extra != "ignore")
             try:
                 while True:
-                    applied = _patiently(lambda: applier.round(enforced.get))
+                    applied = patiently(lambda: applier.round(enforced.get))
                     log.free(applied.through)
                     if not applied.more and applied.through >= log.last_seq():
                         break
@@ -148,7 +148,7 @@ class Workspace:
         """
         from assay.store.quarantine import groups, rejects
 
-        _check_name(dataset)
+        check_name(dataset)
         self.flush()
         with self.connection() as con:
             return groups(con, dataset, limit=limit) if group else rejects(con, dataset, limit=limit)
@@ -175,7 +175,7 @@ class Workspace:
         Raises:
             UsageError, UnknownDataset, NotASchema: as `contract`; or there is none that is active.
         """
-        _check_name(dataset)
+        check_name(dataset)
         if reference is None:
             active = self.versions.active(dataset)
             if active is None:
@@ -195,7 +195,7 @@ class Workspace:
         """
         from assay.frames.table import check_stored
 
-        _check_name(dataset)
+        check_name(dataset)
         self.flush()
         with self.connection() as con:
             return check_stored(con, contract.named(dataset), since=since, progress=progress)
@@ -210,7 +210,7 @@ class Workspace:
         """
         from assay.profile.summarize import summarize, summarize_events
 
-        _check_name(dataset)
+        check_name(dataset)
         self.flush()
         with self.connection() as con:
             tables = {
@@ -250,7 +250,7 @@ class Workspace:
             UsageError, NotASchema: there is no such version, or it is no contract. Nothing is changed then.
             EditedByHand, ContractError: as `render`; nothing is changed then either.
         """
-        _check_name(dataset)
+        check_name(dataset)
         contract = self.versions.load(dataset, number)
         former = self.versions.active(dataset)
         labels = {label for label, _ in contract.root.walk()}
@@ -374,7 +374,8 @@ def _check(rules: bytes, tests: bytes, promtool: Path, *, thoroughly: bool) -> N
             run_rule_tests(tests_path, promtool)
 
 
-def _check_name(dataset: str) -> None:
+def check_name(dataset: str) -> None:
+    """Raise UnknownDataset where that is no name of a dataset."""
     if not is_dataset_name(dataset):
         raise UnknownDataset(dataset, "a name is a-z, then a-z, 0-9 and _, at most 63")
 
@@ -383,7 +384,7 @@ def _has_rows(con: duckdb.DuckDBPyConnection, relation: str) -> bool:
     return con.execute(f"SELECT 1 FROM {relation} LIMIT 1").fetchall() != []
 
 
-def _patiently(attempt: Callable[[], _T]) -> _T:
+def patiently(attempt: Callable[[], _T]) -> _T:
     """Try again for a while when another program holds the store."""
     deadline = time.monotonic() + _ASK_S
     while True:

@@ -133,6 +133,16 @@ def _signal(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
+def has_open(pid: int, path: Path) -> bool:
+    """Whether a process has a file open; always False where there is no /proc."""
+    with contextlib.suppress(OSError):
+        for file in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                if file.readlink() == path:
+                    return True
+    return False
+
+
 class Service:
     """`assay serve` in a workspace of its own."""
 
@@ -198,7 +208,7 @@ class Service:
         """
         held = False
         if self._process is not None:
-            family = [self.pid, *self._children()]
+            family = [self.pid, *self.children()]
             for pid in family:
                 _signal(pid, signal.SIGSTOP)  # they hold still while we look
             held = self.holds_store()
@@ -209,7 +219,7 @@ class Service:
             self._process = None
         return held
 
-    def _children(self) -> list[int]:
+    def children(self) -> list[int]:
         """The processes that it started; none where there is no /proc."""
         found: list[int] = []
         with contextlib.suppress(OSError):
@@ -219,13 +229,7 @@ class Service:
 
     def holds_store(self) -> bool:
         """Whether one of its processes has the store open; always False where there is no /proc."""
-        for pid in (self.pid, *self._children()):
-            with contextlib.suppress(OSError):
-                for file in Path(f"/proc/{pid}/fd").iterdir():
-                    with contextlib.suppress(OSError):
-                        if file.readlink() == self.store:
-                            return True
-        return False
+        return any(has_open(pid, self.store) for pid in (self.pid, *self.children()))
 
     def terminate(self, timeout_s: float = 30, *, number: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to stop; its exit code."""
@@ -290,6 +294,16 @@ class Service:
             text=True,
             timeout=timeout_s,
             check=False,
+        )
+
+    def begin_command(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """`assay …` in the workspace, and do not wait."""
+        return subprocess.Popen(
+            [_ASSAY, *arguments],
+            cwd=self.root,
+            env=self._environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
 
     def add(self, dataset: str, schema: Mapping[str, Any]) -> int:

@@ -30,6 +30,7 @@ def run(arguments: list[str]) -> NoReturn:
         learn,
         profile,
         quarantine,
+        replay,
         rules,
         serve,
     )

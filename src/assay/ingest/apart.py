@@ -18,8 +18,9 @@ from typing import IO, Final, TypeAlias
 
 import msgspec
 
-from assay.errors import LogFailed, ServiceError, StoreFailed, StoreLocked
+from assay.errors import AssayError, LogFailed, ServiceError, StoreFailed, StoreLocked
 from assay.ingest.apply import Applied, Gap
+from assay.ingest.replay import Portion, Replayed
 from assay.ingest.worker import Status, Worker
 
 __all__ = ["ApartWorker", "serve_apart"]
@@ -34,14 +35,14 @@ _LOOK_S: Final = 0.2
 
 
 class _Trouble(msgspec.Struct):
-    """A `ServiceError` on its way through the pipe."""
+    """An error on its way through the pipe: a `ServiceError` when it comes out."""
 
     kind: str
     path: str
     text: str
 
     @classmethod
-    def of(cls, error: ServiceError) -> _Trouble:
+    def of(cls, error: AssayError) -> _Trouble:
         detail = error.holder if isinstance(error, StoreLocked) else str(error)
         return cls(type(error).__name__, str(getattr(error, "path", "")), detail)
 
@@ -58,15 +59,16 @@ class _Trouble(msgspec.Struct):
 
 
 class _Ask(msgspec.Struct):
-    """From the parent: `flush` (with `seconds`; answered under `number`), `contracts`, or `stop`."""
+    """From the parent: `flush` or `replay` (with `seconds`; answered under `number`), `contracts`, or `stop`."""
 
     what: str
     number: int = 0
     seconds: float = 0.0
+    portion: Portion | None = None
 
 
 class _Tell(msgspec.Struct):
-    """From the child: a new status, what a round did, or the answer to a flush."""
+    """From the child: a new status, what a round did, or the answer to a flush or a replay."""
 
     through: int
     in_quarantine: int
@@ -77,6 +79,7 @@ class _Tell(msgspec.Struct):
     took_s: float | None = None
     expired: dict[str, int] = msgspec.field(default_factory=dict)
     answers: int = 0
+    replayed: Replayed | None = None
 
 
 _ask = msgspec.json.Decoder(_Ask).decode
@@ -130,10 +133,24 @@ class ApartWorker:
         Raises:
             ServiceError: it is not, and for `timeout_s` seconds nothing was moved.
         """
+        self._answer("flush", timeout_s)
+
+    def replay(self, portion: Portion, timeout_s: float) -> Replayed:
+        """Replay a portion of the quarantine; what became of it.
+
+        Raises:
+            ServiceError: it was not replayed; or nobody knows, as the process ended. Asking again does nothing twice.
+        """
+        answer = self._answer("replay", timeout_s, portion)
+        assert answer.replayed is not None
+        return answer.replayed
+
+    def _answer(self, what: str, timeout_s: float, portion: Portion | None = None) -> _Tell:
         with self._changed:
             self._asked += 1
             number = self._asked
-        self._send(_Ask("flush", number, timeout_s))
+        if not self._send(_Ask(what, number, timeout_s, portion)):
+            raise ServiceError("the process that applies the log has ended; it is started again")
         with self._changed:
             done = self._changed.wait_for(lambda: number in self._answers, timeout=max(timeout_s, 0) + _ANSWER_S)
             answer = self._answers.pop(number, None)
@@ -141,19 +158,23 @@ class ApartWorker:
             raise ServiceError("the process that applies the log gave no answer; it is started again")
         if answer.trouble is not None:
             raise answer.trouble.error()
+        return answer
 
     def _start(self) -> None:
         self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._send(_Ask("contracts"))
 
-    def _send(self, ask: _Ask) -> None:
+    def _send(self, ask: _Ask) -> bool:
+        """Whether there is somebody to ask."""
         process = self._process
         if process is None or process.stdin is None:
-            return
+            return False
         # It may have ended: `_run` sees the end of its stdout, and closes the pipes.
         with self._changed, contextlib.suppress(OSError, ValueError):
             process.stdin.write(_line(ask) + b"\n")
             process.stdin.flush()
+            return True
+        return False
 
     def _run(self) -> None:
         while True:
@@ -247,15 +268,17 @@ def serve_apart(
         trouble = None if status.trouble is None else _Trouble.of(status.trouble)
         pipe.tell(_Tell(status.through, status.in_quarantine, status.waiting, trouble))
 
-    def flush(ask: _Ask) -> None:
-        trouble = None
-        look_at_contracts()
+    def answer(ask: _Ask) -> None:
+        told = _Tell(0, 0, waiting=False, answers=ask.number)
         try:
-            worker.flush(ask.seconds)
-        except ServiceError as error:
-            trouble = _Trouble.of(error)
-        status = worker.status
-        pipe.tell(_Tell(status.through, status.in_quarantine, status.waiting, trouble, answers=ask.number))
+            if ask.portion is None:
+                look_at_contracts()
+                worker.flush(ask.seconds)
+            else:
+                told.replayed = worker.replay(ask.portion, ask.seconds)
+        except AssayError as error:
+            told.trouble = _Trouble.of(error)
+        pipe.tell(told)
 
     def look() -> None:
         while True:
@@ -280,17 +303,17 @@ def serve_apart(
     look_at_contracts()
     worker.start()
     threading.Thread(target=look, daemon=True).start()
-    if _listen(sys.stdin.buffer, flush, contracts):
+    if _listen(sys.stdin.buffer, answer, contracts):
         worker.stop()
 
 
-def _listen(stdin: IO[bytes], flush: Callable[[_Ask], None], contracts: Callable[[], object]) -> bool:
+def _listen(stdin: IO[bytes], answer: Callable[[_Ask], None], contracts: Callable[[], object]) -> bool:
     """Do what is asked until told to stop; False when the parent has gone without a word."""
     for line in stdin:
         ask = _ask(line)
         match ask.what:
-            case "flush":
-                threading.Thread(target=flush, args=[ask], daemon=True).start()
+            case "flush" | "replay":
+                threading.Thread(target=answer, args=[ask], daemon=True).start()
             case "contracts":
                 contracts()
             case "stop":

@@ -22,6 +22,7 @@ from assay.errors import StoreFailed, StoreLocked
 from assay.ingest.log_reader import Reader
 from assay.ingest.payload import unpack_request
 from assay.ingest.record import REJECTS, Kind, Opening, Stored
+from assay.ingest.sieve import sieve
 from assay.ingest.validate import Judge
 from assay.ingest.work import Event, Table, Unpacker, Work, judge_learned
 from assay.store.protocol import Refused, Reject, Store, Transaction, reject_bytes
@@ -36,7 +37,6 @@ JudgeFor = Callable[[str], Judge | None]
 
 _ROUND_BYTES: Final = 16 << 20
 _LEARNED_AT_ONCE: Final = 20_000
-_MOST_TRIALS: Final = 200
 #: How often it is looked for what is too old, seconds, and how much goes at once: others wait for the store meanwhile.
 _EXPIRE_EVERY_S: Final = 60.0
 _EXPIRED_AT_ONCE: Final = 10_000
@@ -79,10 +79,6 @@ class Applied:
     expired: dict[str, int] = attribute(default_factory=dict)
 
 
-class _Undo(Exception):
-    """Leaves a transaction that was only a trial."""
-
-
 class Applier:
     """Applies one log to one store. Not thread-safe: one round at a time."""
 
@@ -113,6 +109,10 @@ class Applier:
     def contracts_changed(self) -> None:
         """A contract was activated: look whether events waited for it."""
         self._may_wait = True
+
+    def recount(self, in_quarantine: int) -> None:
+        """Events were replayed: so many are in quarantine now."""
+        self._in_quarantine = in_quarantine
 
     def round(self, judge_for: JudgeFor = lambda _: None) -> Applied:
         """One round: as many records as make a good transaction, and some of the events that waited for a contract.
@@ -269,7 +269,7 @@ class Applier:
                 self._apply(records[middle:], applied)
                 return
             work = self._unpack.work(fresh, event_by_event=True)
-            work.events, refused = self._sieve(work.events)
+            work.events, refused = sieve(work.events, self._unpack, self._write)
             work.rejects += _not_storable(refused, applied)
             self._commit(work, records, applied)
 
@@ -316,42 +316,6 @@ class Applier:
         for each in work.learning:
             transaction.learn(each.dataset, each.received_at, each.source, each.bodies, each.envelopes)
 
-    def _sieve(self, events: list[Event]) -> tuple[list[Event], list[tuple[Event, str]]]:
-        """Part those that the store takes from those that it refuses, by trials that are undone."""
-        good: list[Event] = []
-        refused: list[tuple[Event, str]] = []
-        trials = 0
-        stack = [events]
-        while stack:
-            part = stack.pop()
-            if not part:
-                continue
-            reason = self._refusal(part)
-            trials += 1
-            if reason is None:
-                good += part
-            elif len(part) == 1 or trials >= _MOST_TRIALS:
-                refused += [(event, reason) for event in part]
-            else:
-                middle = len(part) // 2
-                stack += [part[middle:], part[:middle]]
-        reason = self._refusal(good)
-        if reason is not None:  # each half passes, and both together do not: a rule across rows
-            return [], [*((event, reason) for event in good), *refused]
-        return good, refused
-
-    def _refusal(self, events: Sequence[Event]) -> str | None:
-        """Why the store does not take these events; None when it does. Nothing is stored."""
-        tables = self._unpack.tables(Work(events=list(events)))
-        try:
-            with contextlib.suppress(_Undo), self._write() as transaction:
-                for contract, table in tables:
-                    transaction.insert(contract, table)
-                raise _Undo
-        except Refused as refusal:
-            return str(refusal)
-        return None
-
     def _move_learned(self, judge_for: JudgeFor, applied: Applied) -> None:
         """Judge events that waited in `_learning` for a contract which is there now, and move them."""
         self._may_wait, may_wait = False, True
@@ -384,7 +348,7 @@ class Applier:
                     self._bring(transaction, work, self._unpack.tables(work), rejects)
                     transaction.forget(dataset, learned[-1].row)
             except Refused:
-                _, sieved = self._sieve(work.events)
+                _, sieved = sieve(work.events, self._unpack, self._write)
                 reasons.update((event.body(), reason) for event, reason in sieved)
                 continue
             applied.events += len(work.events)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from assay.contract.document import Field
 from assay.contract.violation import Violation
 from assay.errors import BadBody, TooLarge
 from assay.ingest.arrow_columns import Sure, sure_rows
@@ -18,7 +19,7 @@ from assay.ingest.validate import Judge
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["ArrowEvent", "ArrowPart", "arrow_parts", "learning_violations"]
+__all__ = ["ArrowEvent", "ArrowPart", "arrow_parts", "learning_violations", "one_event"]
 
 #: Rows, and values, that one call looks at: other threads wait for a few milliseconds at most.
 _ROWS: Final = 8_192
@@ -26,6 +27,8 @@ _SLOW_ROWS: Final = 512
 _VALUES: Final = 1 << 18
 #: How much may be made of a body, in bodies: a refused row is a stream of its own, with a schema of its own.
 _MOST_MADE: Final = 8
+#: What one row may unpack to.
+_ONE_ROW_BYTES: Final = 64 << 20
 #: Ends a stream.
 _END: Final = b"\xff\xff\xff\xff\0\0\0\0"
 
@@ -72,6 +75,24 @@ def arrow_parts(body: bytes, judge: Judge | None, *, max_bytes: int, keep_unknow
             rest = None if sure is None else sure.rest
             yield ArrowPart(sure, part.num_rows, _events(part, rest, judge, index, made))
             index += part.num_rows
+
+
+def one_event(body: bytes, root: Field) -> dict[str, Any]:
+    """The event of a stream of one row, as quarantine keeps them. `root` says where null is null, and where missing.
+
+    Raises:
+        BadBody, TooLarge, UnsupportedType: as `arrow_parts`; or it is a stream of more rows, or of none.
+    """
+    found: list[dict[str, Any]] = []
+    for whole in read_batches(body, _ONE_ROW_BYTES):
+        if len(found) + whole.num_rows > 1:
+            raise BadBody("an Arrow stream of more rows than one")
+        with _by_value():
+            batch = prepared(whole)
+            found += events(dict(zip(batch.schema.names, batch.columns, strict=True)), batch.num_rows, root)
+    if not found:
+        raise BadBody("an Arrow stream without a row")
+    return found[0]
 
 
 @contextmanager

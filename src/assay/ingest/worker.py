@@ -6,10 +6,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from dataclasses import field as attribute
 from typing import Final, Protocol
 
-from assay.errors import LogFailed, ServiceError, StoreFailed, StoreLocked
+from assay.errors import AssayError, LogFailed, ServiceError, StoreFailed, StoreLocked
 from assay.ingest.apply import Applied, Applier, JudgeFor
+from assay.ingest.replay import Portion, Replayed, Replayer
 
 __all__ = ["AnyWorker", "Status", "Worker"]
 
@@ -55,6 +57,20 @@ class AnyWorker(Protocol):
     def flush(self, timeout_s: float) -> None:
         """Wait until everything that is durable now is in its table."""
 
+    def replay(self, portion: Portion, timeout_s: float) -> Replayed:
+        """Replay a portion of the quarantine; what became of it."""
+
+
+@dataclass(slots=True)
+class _Job:
+    """A portion that somebody waits for, until `deadline` by the monotonic clock."""
+
+    portion: Portion
+    deadline: float
+    done: Replayed | None = None
+    failure: AssayError | None = None
+    ended: threading.Event = attribute(default_factory=threading.Event)
+
 
 class Worker:
     """Runs rounds while there is something to move. At least half of the time the store is nobody's."""
@@ -68,12 +84,15 @@ class Worker:
         on_applied: Callable[[Applied, float], None],
         on_trouble: Callable[[ServiceError | None], None] = lambda _: None,
         on_status: Callable[[Status], None] = lambda _: None,
+        replayer: Replayer | None = None,
     ) -> None:
         """`on_applied` gets each round that moved something and the seconds it took.
 
         `on_trouble` gets each change of what keeps the store from taking events, `on_status` each change of the status.
         """
         self._applier = applier
+        self._replayer = replayer
+        self._jobs: list[_Job] = []
         self._judge_for = judge_for
         self._last_seq = last_seq
         self._on_applied = on_applied
@@ -132,6 +151,25 @@ class Worker:
                 self._changed.notify_all()
                 self._changed.wait(left)
 
+    def replay(self, portion: Portion, timeout_s: float) -> Replayed:
+        """Replay a portion of the quarantine, between two rounds; what became of it.
+
+        Raises:
+            StoreLocked: another program held the store for `timeout_s` seconds.
+            AssayError: as `Replayer.replay`; or this ends.
+        """
+        job = _Job(portion, time.monotonic() + timeout_s)
+        with self._changed:
+            if self._replayer is None or self._stopping:
+                raise ServiceError("the service stops: nothing is replayed any more")
+            self._jobs.append(job)
+            self._kicked = True
+            self._changed.notify_all()
+        job.ended.wait()
+        if job.done is None:
+            raise job.failure or ServiceError("the portion was not replayed")
+        return job.done
+
     def _has(self, target: int) -> bool:
         """Whether the store has everything up to `target`, and nothing waits in `_learning` that need not."""
         status = self.status
@@ -145,9 +183,10 @@ class Worker:
                 self._kicked = self._hurry = False
             began = time.monotonic()
             more, held_s = self._round()
+            held_s += self._replay(stopping=stopping)
             took = time.monotonic() - began
             with self._changed:
-                self._kicked |= more and not (stopping and self.status.trouble)
+                self._kicked |= (more or bool(self._jobs)) and not (stopping and self.status.trouble)
                 if stopping and not self._kicked:
                     return
                 # Nobody else could open the store for `held_s`: now it is theirs for at least as long. What the next
@@ -179,11 +218,46 @@ class Worker:
         self._say(Status(applied.through, applied.in_quarantine, applied.waiting))
         return applied.more or self._last_seq() > applied.through, applied.held_s
 
-    def _say(self, status: Status) -> None:
+    def _replay(self, *, stopping: bool) -> float:
+        """Replay the portion that has waited longest, if there is one; for how many seconds the store was held."""
+        with self._changed:
+            jobs, self._jobs = self._jobs, []
+        if stopping:
+            for job in jobs:
+                job.failure = ServiceError("the service stops: what was not replayed stays in quarantine")
+                job.ended.set()
+            return 0.0
+        if not jobs:
+            return 0.0
+        job, *others = jobs
+        held_s = 0.0
+        try:
+            assert self._replayer is not None
+            job.done = self._replayer.replay(job.portion)
+            held_s = job.done.held_s
+        except StoreLocked as locked:
+            if time.monotonic() < job.deadline:
+                others = jobs
+            else:
+                job.failure = locked
+        except AssayError as failure:
+            job.failure = failure
+        except Exception as fault:  # noqa: BLE001  this thread must not end
+            job.failure = ServiceError(f"{type(fault).__name__}: {fault}")
+        with self._changed:
+            self._jobs = others + self._jobs
+        if job.done is not None and job.done.in_quarantine is not None:
+            self._applier.recount(job.done.in_quarantine)
+            self._say(replace(self.status, in_quarantine=job.done.in_quarantine), of_round=False)
+        if job.done is not None or job.failure is not None:
+            job.ended.set()
+        return held_s
+
+    def _say(self, status: Status, *, of_round: bool = True) -> None:
         before = self.status
         with self._changed:
             self.status = status
-            self._rounds += 1
+            self._rounds += of_round
             self._changed.notify_all()
         if status != before:
             self._on_status(status)

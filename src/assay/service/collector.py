@@ -27,6 +27,7 @@ from assay.ingest.large import LargeBody
 from assay.ingest.log import Log
 from assay.ingest.outcome import Outcome
 from assay.ingest.record import Piece, Record
+from assay.ingest.replay import Portion, Replayed
 from assay.ingest.ticket import Batch, Part, Single
 from assay.ingest.validate import Judge
 from assay.ingest.worker import AnyWorker
@@ -47,6 +48,8 @@ _log = structlog.get_logger("assay")
 _LARGE_BODY_BYTES: Final = 32 << 10
 _SWEEP_S: Final = 2.0
 _LOOK_AT_CONTRACTS_S: Final = 0.5
+#: How long a portion of a replay waits for a store that another program holds.
+_REPLAY_S: Final = 5.0
 
 _T = TypeVar("_T")
 
@@ -299,6 +302,55 @@ class Collector:
         """The quarantine of a dataset as a document; see `Store.rejects`."""
         ask = partial(self.store.rejects, dataset, limit=limit, before=before, group=group)
         return await asyncio.get_running_loop().run_in_executor(None, ask)
+
+    async def replay(self, dataset: str, number: int | None, *, dry_run: bool) -> dict[str, Any]:
+        """Judge what is in quarantine of a dataset again, by a version of its contract, else the active one; move what passes.
+
+        Raises:
+            UnknownDataset: there is no such contract.
+            ServiceError: the store is held, or fails. What was moved until then stays so: asking again goes on.
+        """
+        loop = asyncio.get_running_loop()
+        portion = await loop.run_in_executor(None, self._portion, dataset, number, dry_run)
+        await self.flush()
+        total = Replayed()
+        while True:
+            done = await loop.run_in_executor(None, self._replay, portion)
+            total.add(done)
+            if not done.more:
+                break
+            portion = portion.next(done)
+        if not dry_run:
+            _log.info(
+                "refused events replayed",
+                dataset=dataset,
+                contract=portion.contract,
+                accepted=total.accepted.events,
+                refused=total.refused.events,
+            )
+        return total.to_document(portion)
+
+    def _portion(self, dataset: str, number: int | None, dry_run: bool) -> Portion:  # noqa: FBT001  run_in_executor takes no names
+        """All of a dataset's quarantine, as it is to be judged."""
+        if not is_dataset_name(dataset):
+            raise UnknownDataset(dataset, "a name is a-z, then a-z, 0-9 and _, at most 63")
+        judge = self.enforced.get(dataset)
+        active = None if judge is None else judge.active
+        if number is None:
+            if active is None:
+                raise UnknownDataset(dataset, "it has no active contract: name a version of it")
+            number = active.contract
+        elif number not in self.enforced.versions.numbers(dataset):
+            raise UnknownDataset(f"{dataset}@{number}", "GET /contracts lists those that are")
+        self.enforced.versions.load(dataset, number)
+        return Portion.of(dataset, number, active, dry=dry_run)
+
+    def _replay(self, portion: Portion) -> Replayed:
+        """One portion, counted whether anybody still waits for it or not."""
+        done = self._worker.replay(portion, _REPLAY_S)
+        if not portion.dry:
+            self.metrics.count_replayed(portion.dataset, done.accepted.events)
+        return done
 
     @property
     def learning(self) -> Mapping[str, int]:

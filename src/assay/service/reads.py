@@ -97,4 +97,13 @@ def reads(collector: Collector) -> APIRouter:
             page["next"] = f"/quarantine/{dataset}?limit={limit}&before={page['next']}"
         return page
 
+    @router.post("/replay/{dataset}")
+    async def replay(
+        dataset: str,
+        contract: Annotated[int | None, Query(ge=1, le=999_999_999)] = None,
+        dry_run: bool = False,  # noqa: FBT001, FBT002  FastAPI's way of saying a parameter of the query
+    ) -> dict[str, Any]:
+        """Judge refused events of a dataset again, by the active contract or another; those that pass go to its table."""
+        return await collector.replay(dataset, contract, dry_run=dry_run)
+
     return router

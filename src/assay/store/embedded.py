@@ -18,7 +18,7 @@ from assay.contract.document import Contract
 from assay.errors import StoreFailed, StoreLocked
 from assay.store import quarantine
 from assay.store.columns import quoted
-from assay.store.protocol import Expired, Learned, Refused
+from assay.store.protocol import Expired, Learned, Refused, Reject
 from assay.store.tables import Tables
 
 if TYPE_CHECKING:
@@ -157,6 +157,41 @@ class DuckDBStore:
             except duckdb.Error as error:
                 raise _translated(self.name, error) from error
 
+    def waiting(
+        self,
+        dataset: str,
+        *,
+        after: str = "",
+        through: str = "",
+        fingerprint: str = "",
+        limit: int,
+        max_bytes: int,
+    ) -> list[Reject]:
+        """See `Store.waiting`."""
+        with self._asking() as con:
+            return quarantine.waiting(
+                con,
+                dataset,
+                after=after,
+                through=through,
+                fingerprint=fingerprint,
+                limit=limit,
+                max_bytes=max_bytes,
+            )
+
+    def last_waiting(self, dataset: str) -> str:
+        """See `Store.last_waiting`."""
+        with self._asking() as con:
+            return quarantine.last_waiting(con, dataset)
+
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        try:
+            with self.read() as con:
+                yield con
+        except duckdb.Error as error:
+            raise _translated(self.name, error) from error
+
     @contextlib.contextmanager
     def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection for reading, for as long as the block takes."""
@@ -218,6 +253,10 @@ class DuckDBTransaction:
     def expire(self, before: datetime | None, excess_bytes: int, limit: int) -> Expired:
         """See `Transaction.expire`."""
         return quarantine.expire(self._con, before=before, excess_bytes=excess_bytes, limit=limit)
+
+    def mark_replayed(self, ids: Sequence[str], at: datetime) -> int:
+        """See `Transaction.mark_replayed`."""
+        return quarantine.mark_replayed(self._con, ids, at)
 
     def learn(
         self,

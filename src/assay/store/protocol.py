@@ -107,7 +107,10 @@ class Learned:
 
 @dataclass(slots=True)
 class Expired:
-    """What left the quarantine for its age or for lack of room: how many of each dataset. `more`: there may be others."""
+    """What left the quarantine for its age or for lack of room: how many of each dataset that had not been replayed.
+
+    `more`: there may be others.
+    """
 
     events: dict[str, int] = attribute(default_factory=dict)
     size_bytes: int = 0
@@ -149,6 +152,9 @@ class Transaction(Protocol):
 
     def expire(self, before: datetime | None, excess_bytes: int, limit: int) -> Expired:
         """Take the oldest out of the quarantine, at most `limit`: received `before`, or to make up `excess_bytes`."""
+
+    def mark_replayed(self, ids: Sequence[str], at: datetime) -> int:
+        """Say of refused bodies that they are in their table now; how many of them were not said to be so before."""
 
     def learn(
         self,
@@ -200,6 +206,32 @@ class Store(Protocol):
         Raises:
             StoreLocked: another program holds the store, and did not let go of it for `timeout_s` seconds.
             StoreFailed: it is damaged or out of reach.
+        """
+
+    def waiting(
+        self,
+        dataset: str,
+        *,
+        after: str = "",
+        through: str = "",
+        fingerprint: str = "",
+        limit: int,
+        max_bytes: int,
+    ) -> list[Reject]:
+        """The refused bodies of a dataset that were not replayed, in the order of their ids: beyond `after`, up to `through`.
+
+        At most `limit`, and as many as hold `max_bytes`, but one at least. `fingerprint`: of this kind alone.
+
+        Raises:
+            StoreLocked: another program holds the store.
+            StoreFailed: it is damaged or out of reach.
+        """
+
+    def last_waiting(self, dataset: str) -> str:
+        """The id of the last refused body of a dataset that was not replayed; empty where there is none.
+
+        Raises:
+            StoreLocked, StoreFailed: as `waiting`.
         """
 
     def size_bytes(self) -> int:

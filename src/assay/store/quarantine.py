@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from assay.store.protocol import Expired
+import duckdb
 
-if TYPE_CHECKING:
-    import duckdb
+from assay.store.protocol import Expired, Reject
 
-__all__ = ["expire", "groups", "kept_bytes", "rejects"]
+__all__ = ["expire", "groups", "kept_bytes", "last_waiting", "mark_replayed", "rejects", "waiting"]
 
 _SIZE = "octet_length(body) + strlen(CAST(violations AS VARCHAR))"
 
@@ -49,10 +50,10 @@ def rejects(con: duckdb.DuckDBPyConnection, dataset: str, *, limit: int, before:
 
 
 def groups(con: duckdb.DuckDBPyConnection, dataset: str, *, limit: int, newest: int | None = None) -> dict[str, Any]:
-    """The refused bodies of a dataset by fingerprint, the most frequent first: how many, since when, whose, and the last one.
+    """The refused bodies of a dataset that were not replayed, by fingerprint, the most frequent first.
 
-    `newest` is how many of the refused bodies, those of other datasets included, are looked at; None: all. Where there are
-    more than that, the document says so as `within`.
+    Of each kind how many there are, since when, whose, and the last one. `newest` is how many of all refused bodies, those
+    of other datasets included, are looked at; None: all. Where there are more than that, the document says so as `within`.
     """
     if not _is_there(con):
         return {"dataset": dataset, "items": [], "next": None}
@@ -61,7 +62,8 @@ def groups(con: duckdb.DuckDBPyConnection, dataset: str, *, limit: int, newest: 
     rows = con.execute(
         "SELECT fingerprint, count(*) AS n, epoch_us(min(received_at)), epoch_us(max(received_at)),"
         " list_sort(list_distinct(list(source)))[:100], max(id) AS newest"
-        " FROM _quarantine WHERE dataset = ? AND rowid >= ? GROUP BY fingerprint ORDER BY n DESC, newest DESC LIMIT ?",
+        " FROM _quarantine WHERE dataset = ? AND replayed_at IS NULL AND rowid >= ?"
+        " GROUP BY fingerprint ORDER BY n DESC, newest DESC LIMIT ?",
         [dataset, first, limit],
     ).fetchall()
     wanted = [row[-1] for row in rows]
@@ -87,6 +89,84 @@ def groups(con: duckdb.DuckDBPyConnection, dataset: str, *, limit: int, newest: 
     return {"dataset": dataset, "items": found, "next": None, **({"within": newest} if first else {})}
 
 
+def waiting(
+    con: duckdb.DuckDBPyConnection,
+    dataset: str,
+    *,
+    after: str,
+    through: str,
+    fingerprint: str,
+    limit: int,
+    max_bytes: int,
+) -> list[Reject]:
+    """See `Store.waiting`."""
+    if not _is_there(con):
+        return []
+    bounds = [("id > CAST(? AS UUID)", after), ("id <= CAST(? AS UUID)", through), ("fingerprint = ?", fingerprint)]
+    given = [(condition, value) for condition, value in bounds if value]
+    where = " AND ".join(["dataset = ?", "replayed_at IS NULL", *(condition for condition, _ in given)])
+    values = [dataset, *(value for _, value in given)]
+    # How much they hold first: a body may be as large as a request.
+    sizes = con.execute(
+        f"SELECT CAST(id AS VARCHAR), octet_length(body) FROM _quarantine WHERE {where} ORDER BY id LIMIT ?",
+        [*values, limit],
+    ).fetchall()
+    last, total = "", 0
+    for id_, size in sizes:
+        total += size or 0
+        if last and total > max_bytes:
+            break
+        last = id_
+    if not last:
+        return []
+    rows = con.execute(
+        "SELECT CAST(id AS VARCHAR), dataset, epoch_us(received_at), source, contract, content_type, body,"
+        f" CAST(violations AS VARCHAR), fingerprint FROM _quarantine WHERE {where} AND id <= CAST(? AS UUID) ORDER BY id",
+        [*values, last],
+    ).fetchall()
+    return [
+        Reject(
+            id_,
+            dataset,
+            datetime.fromtimestamp((received_us or 0) / 1e6, UTC),
+            source or "unknown",
+            contract,
+            content_type or "",
+            body or b"",
+            violations or "[]",
+            mark or "",
+        )
+        for id_, dataset, received_us, source, contract, content_type, body, violations, mark in rows
+    ]
+
+
+def last_waiting(con: duckdb.DuckDBPyConnection, dataset: str) -> str:
+    """See `Store.last_waiting`."""
+    if not _is_there(con):
+        return ""
+    ((last,),) = con.execute(
+        "SELECT CAST(max(id) AS VARCHAR) FROM _quarantine WHERE dataset = ? AND replayed_at IS NULL", [dataset]
+    ).fetchall()
+    return last or ""
+
+
+def mark_replayed(con: duckdb.DuckDBPyConnection, ids: Sequence[str], at: datetime) -> int:
+    """See `Transaction.mark_replayed`."""
+    import pyarrow as pa
+
+    con.register("_replayed", pa.table({"id": pa.array(ids, pa.string())}))
+    try:
+        ((count,),) = con.execute(
+            "UPDATE _quarantine SET replayed_at = ? FROM _replayed"
+            " WHERE _quarantine.id = CAST(_replayed.id AS UUID) AND replayed_at IS NULL",
+            [at],
+        ).fetchall()
+    finally:
+        with contextlib.suppress(duckdb.Error):  # an aborted transaction cannot, and is closed anyway
+            con.unregister("_replayed")
+    return int(count)
+
+
 def kept_bytes(con: duckdb.DuckDBPyConnection) -> int:
     """What is kept, bodies and reasons. Reads all of it."""
     ((size,),) = con.execute(f"SELECT coalesce(sum({_SIZE}), 0) FROM _quarantine").fetchall()
@@ -96,18 +176,19 @@ def kept_bytes(con: duckdb.DuckDBPyConnection) -> int:
 def expire(con: duckdb.DuckDBPyConnection, *, before: datetime | None, excess_bytes: int, limit: int) -> Expired:
     """Delete the oldest, at most `limit`: those received `before`, and as many as make up `excess_bytes`."""
     oldest = con.execute(
-        f"SELECT rowid, dataset, epoch_us(received_at), {_SIZE} FROM _quarantine WHERE rowid IN"
+        f"SELECT rowid, dataset, epoch_us(received_at), {_SIZE}, replayed_at IS NULL FROM _quarantine WHERE rowid IN"
         " (SELECT rowid FROM _quarantine ORDER BY received_at, id LIMIT ?) ORDER BY received_at, id",
         [limit],
     ).fetchall()
     before_us = None if before is None else round(before.timestamp() * 1e6)
     expired = Expired()
     rows = []
-    for row, dataset, received_us, size in oldest:
+    for row, dataset, received_us, size, waits in oldest:
         if expired.size_bytes >= excess_bytes and (before_us is None or received_us >= before_us):
             break
         rows.append(row)
-        expired.events[dataset] = expired.events.get(dataset, 0) + 1
+        if waits:
+            expired.events[dataset] = expired.events.get(dataset, 0) + 1
         expired.size_bytes += size
     if rows:
         con.execute("DELETE FROM _quarantine WHERE list_contains(?, rowid)", [rows])
