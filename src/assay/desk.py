@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from assay.contract.document import Contract
 from assay.contract.versions import Mode, Versions
 from assay.errors import AssayError, ServiceError
-from assay.ui.desk import Health, WhatIf
+from assay.refused import propose
+from assay.ui.desk import Health, Suggested, WhatIf
 from assay.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -33,7 +35,9 @@ class WorkspaceDesk:
     """The `ui.desk.Desk` of one collector."""
 
     def __init__(self, collector: Collector, settings: Settings) -> None:
+        """Made where the collector's event loop runs."""
         self._collector = collector
+        self._loop = asyncio.get_running_loop()
         self._workspace = Workspace(settings, flush=lambda: collector.flush_now(_FLUSH_S))
         self.url = settings.url
         self.versions: Versions = self._workspace.versions
@@ -95,3 +99,22 @@ class WorkspaceDesk:
             [(each.field, each.type, each.msg, each.count) for each in report.violations],
             dict(report.sources.most_common()),
         )
+
+    def suggest(self, dataset: str, fingerprint: str, tell: Callable[[float], object]) -> Suggested:
+        """See `Desk.suggest`."""
+        proposal = propose(self._workspace, dataset, fingerprints=[fingerprint], progress=tell)
+        (group,) = proposal.groups
+        tried = group.suggestion
+        return Suggested(
+            proposal.base,
+            proposal.written,
+            tried.events,
+            tried.accepted,
+            tried.passed,
+            dict(tried.left_out.most_common()),
+        )
+
+    def replay(self, dataset: str, number: int | None, *, dry_run: bool) -> Mapping[str, Any]:
+        """See `Desk.replay`."""
+        work = self._collector.replay(dataset, number, dry_run=dry_run)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()

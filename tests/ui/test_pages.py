@@ -212,6 +212,52 @@ def test_learn_a_dataset_and_try_the_version(bench: Bench) -> None:
         assert "d@2 would have refused 20 of 1,000 events" in done
 
 
+def test_from_a_kind_of_refused_events_to_their_table(bench: Bench) -> None:
+    bench.enforce("d", {"a": {"type": "integer", "maximum": 10}})
+    with bench.service() as service:
+        service.lines("/collect/d", {"a": 20}, {"a": 30}, {"a": "no number"})
+        service.flush()
+        quarantine = "/ui/datasets/d/quarantine"
+        kinds = re.findall(r'name="fingerprint" value="([0-9a-f]+)"', service.client.get(quarantine).text)
+        assert len(kinds) == 2
+        suggested = do(service, quarantine, "/ui/datasets/d/suggest", fingerprint=kinds[0])
+        assert "d@2 lets in 2 of these 2 events" in suggested
+        assert "Wider: all that was accepted still is" in suggested
+        tried = do(service, quarantine, "/ui/datasets/d/replay", contract="2")
+        assert "By d@2 2 events would pass, and 1 would stay. Nothing was moved." in tried
+        assert "Enforce d@2…" in tried
+        assert service.rows("SELECT count(*) FROM _quarantine WHERE replayed_at IS NULL") == [3]
+        body, headers = form(service, "/ui/datasets/d/activate?contract=2&mode=enforce", contract="2", mode="enforce")
+        assert service.client.post("/ui/datasets/d/activate", body, headers).status_code == 303
+        assert "Replay: move these 2" in do(service, quarantine, "/ui/datasets/d/replay")
+        replayed = do(service, quarantine, "/ui/datasets/d/replay", contract="2", dry_run="no")
+        assert "2 events passed d@2 and are in their table; 1 stay in quarantine" in replayed
+        assert service.rows("SELECT a FROM d ORDER BY a") == [20, 30]
+        assert "2 events" not in shown(service.client.get(quarantine))
+
+
+def test_what_no_contract_lets_in_is_said(bench: Bench) -> None:
+    bench.enforce("d", {"a": {"type": "integer"}})
+    with bench.service() as service:
+        service.send("/collect/d", "{broken")
+        service.flush()
+        quarantine = "/ui/datasets/d/quarantine"
+        (kind,) = re.findall(r'name="fingerprint" value="([0-9a-f]+)"', service.client.get(quarantine).text)
+        assert "No contract lets these 1 events in" in do(
+            service, quarantine, "/ui/datasets/d/suggest", fingerprint=kind
+        )
+        unknown = do(service, quarantine, "/ui/datasets/d/suggest", fingerprint="0" * 16)
+        assert "nothing of d waits in quarantine with the fingerprint" in unknown
+
+
+def do(service: Service, page: str, path: str, **fields: str) -> str:
+    """Send a form of a page, and wait for what the job says."""
+    body, headers = form(service, page, **fields)
+    answer = service.client.post(path, body, headers)
+    assert answer.status_code == 303, answer.text
+    return wait(service, answer.headers["location"])
+
+
 def test_learning_from_nothing_says_why_not(bench: Bench) -> None:
     bench.contract("d", {"a": {"type": "integer"}})
     with bench.service() as service:

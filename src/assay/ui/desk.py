@@ -12,7 +12,7 @@ from assay.contract.versions import Mode, Versions
 from assay.ingest.validate import Judge
 from assay.monitor.metrics import Figures
 
-__all__ = ["Desk", "Health"]
+__all__ = ["Desk", "Health", "Suggested", "WhatIf"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,37 @@ class Desk(Protocol):
         Raises:
             AssayError: there is nothing of it, or the store cannot be read.
         """
+
+    def suggest(self, dataset: str, fingerprint: str, tell: Callable[[float], object]) -> Suggested:
+        """Write the version that lets refused events of one kind in, by the smallest change. Blocks.
+
+        Raises:
+            AssayError: there are none, or no contract is active, or the store cannot be read.
+        """
+
+    def replay(self, dataset: str, number: int | None, *, dry_run: bool) -> Mapping[str, Any]:
+        """Judge the quarantine again, by a version or the active one; move what passes, or only count it. Blocks.
+
+        Gives what `POST /replay/{dataset}` answers.
+
+        Raises:
+            AssayError: there is no such version, or the store is held; what was moved until then stays so.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Suggested:
+    """What would let refused events in: `written`, a version that takes `accepted` of the `events`; None where none does.
+
+    `passed` of them pass by `base` already. `left_out` says why others do not, and how many.
+    """
+
+    base: Contract
+    written: Contract | None
+    events: int
+    accepted: int
+    passed: int
+    left_out: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)

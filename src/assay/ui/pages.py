@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
@@ -93,6 +93,8 @@ class Pages:
             "/ui/datasets/{dataset}/activate": self.activate,
             "/ui/datasets/{dataset}/learn": self.learn,
             "/ui/datasets/{dataset}/try": self.try_out,
+            "/ui/datasets/{dataset}/suggest": self.suggest,
+            "/ui/datasets/{dataset}/replay": self.replay,
         }
         return [
             *(Route(path, self._guarded(do), methods=["GET"], include_in_schema=False) for path, do in reads.items()),
@@ -217,7 +219,10 @@ class Pages:
             raise UnknownDataset(
                 f"job {request.path_params['number']}", "it was forgotten, or the service started anew since"
             )
-        response = self._page(request, "job.html", job=job)
+        change = None
+        if job.kind == "suggest" and job.state == "done" and job.result.written is not None:
+            change = await asyncio.to_thread(diff, job.result.base, job.result.written)
+        response = self._page(request, "job.html", job=job, change=change, judge=self._desk.judges().get(job.dataset))
         if job.state == "running":
             response.headers["Refresh"] = "2"
         return response
@@ -260,6 +265,26 @@ class Pages:
         number = _whole(form.get("contract", ""), "contract")
         await asyncio.to_thread(self._desk.versions.load, name, number)
         job = self._jobs.start("try", name, partial(self._desk.try_out, name, number))
+        return RedirectResponse(f"/ui/jobs/{job.id}", HTTPStatus.SEE_OTHER)
+
+    async def suggest(self, request: Request) -> Response:
+        """Have the version made that lets refused events of one kind in, in the background."""
+        name, form = self._known(request), await self._form(request)
+        job = self._jobs.start("suggest", name, partial(self._desk.suggest, name, form.get("fingerprint", "")))
+        return RedirectResponse(f"/ui/jobs/{job.id}", HTTPStatus.SEE_OTHER)
+
+    async def replay(self, request: Request) -> Response:
+        """Judge the quarantine again, in the background: move what passes, or only say what would."""
+        name, form = self._known(request), await self._form(request)
+        number = _whole(form["contract"], "contract") if form.get("contract") else None
+        dry_run = form.get("dry_run") != "no"
+
+        def work(_: Callable[[float], object]) -> Mapping[str, Any]:
+            found = self._desk.replay(name, number, dry_run=dry_run)
+            self._quarantine.forget(name)
+            return found
+
+        job = self._jobs.start("dry run" if dry_run else "replay", name, work)
         return RedirectResponse(f"/ui/jobs/{job.id}", HTTPStatus.SEE_OTHER)
 
     # ---- the pieces

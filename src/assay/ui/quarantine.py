@@ -65,3 +65,8 @@ class Quarantine:
             while len(self._known) > _REMEMBERED:
                 self._known.pop(next(iter(self._known)))
         return found
+
+    def forget(self, dataset: str) -> None:
+        """What was read of a dataset is no longer so: it was replayed."""
+        with self._lock:
+            self._known.pop(dataset, None)
