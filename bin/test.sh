@@ -8,6 +8,9 @@ find_alertmanager
 # Debian's Alertmanager wants a template in /usr/share, so it cannot be unpacked elsewhere. Where it, strace or wrk is missing,
 # the tests that need it are skipped.
 { [ -n "$ALERTMANAGER" ] && command -v strace && command -v wrk; } >/dev/null || install_in_ci prometheus-alertmanager strace wrk || true
+# The pages are tested in a browser, which no package of Python's brings.
+command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ||
+  install_in_ci chromium || say "no Chromium: the tests of the pages in a browser are skipped"
 cd "$ROOT"
 case $PROMTOOL in */*) PATH=$(dirname "$PROMTOOL"):$PATH ;; esac # where the tests look
 status=0

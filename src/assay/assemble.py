@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import signal
@@ -28,11 +29,15 @@ if TYPE_CHECKING:
     from assay.service.collector import Collector
     from assay.settings import Settings
     from assay.store.embedded import DuckDBStore
+    from assay.ui.pages import Pages
 
 __all__ = ["application", "collector"]
 
 #: Applying gives way to answering where the two want the same core.
 _BEHIND: Final = 10
+
+#: What the extra `ui` brings.
+_PAGES_NEED: Final = ("jinja2", "markupsafe", "markdown_it", "scipy", "datamodel_code_generator")
 
 _log = structlog.get_logger("assay")
 
@@ -47,12 +52,23 @@ def application(settings: Settings | None = None, built: Collector | None = None
 
     chosen = configuration.load() if settings is None else settings
     _configure_logging()
+    missing = next((name for name in _PAGES_NEED if importlib.util.find_spec(name) is None), None)
     return create_app(
         lambda: built or collector(chosen),
+        make_pages=None if missing else lambda running: _pages(running, chosen),
+        no_pages=f"the page needs the package {missing}, which is not installed; pip install 'assay[ui]' brings it",
         default_dataset=chosen.default_dataset,
         allowed_hosts=chosen.allowed_hosts,
         insecure=chosen.insecure,
     )
+
+
+def _pages(running: Collector, settings: Settings) -> Pages:
+    """The pages for people, around a collector."""
+    from assay.desk import WorkspaceDesk
+    from assay.ui.pages import Pages
+
+    return Pages(WorkspaceDesk(running, settings), prometheus_url=settings.prometheus_url)
 
 
 def http_protocol() -> type[asyncio.Protocol]:

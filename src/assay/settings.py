@@ -28,6 +28,8 @@ FILE: Final = "assay.toml"
 _Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 _Duration = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]*)(s|m|h|d)$")]
 
+_Url = Annotated[str, Field(pattern=r"^https?://[^\s/]+(/\S*)?$")]
+
 
 class AlertExceptionEntry(BaseModel):
     """One `[[alert_exceptions]]` of `assay.toml`: an alert is muted, or its limit widened, for a reason and a while."""
@@ -96,6 +98,9 @@ class Settings(BaseSettings):
     )
     alert_exceptions: tuple[AlertExceptionEntry, ...] = Field(
         (), description="Alerts that are muted or widened, each for a reason and until a day; see below."
+    )
+    prometheus_url: _Url | None = Field(
+        None, description="Where `/ui` asks what fires, such as `http://localhost:9000`; not set: nowhere."
     )
     memory_limit: str = Field("1GB", description="What DuckDB may use while it writes.")
     shutdown_s: int = Field(10, ge=1, description="How long a stop waits for requests in flight.")

@@ -48,9 +48,11 @@ _open: Final = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 class Workspace:
     """A folder with an `assay.toml`, contracts, and a store somewhere."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, flush: Callable[[], None] | None = None) -> None:
+        """`flush` brings everything acknowledged into its table; by default the running service is asked to, or it is done here."""
         self.settings = settings
         self.versions = Versions(settings.contracts)
+        self._flush = flush
 
     # ---- the service, and the store behind it
 
@@ -87,6 +89,9 @@ class Workspace:
         Raises:
             ServiceError: something is in the way; nothing is lost.
         """
+        if self._flush is not None:
+            self._flush()
+            return
         if self.ask("POST", "/flush", _FLUSH_S) is not None or not self.settings.log_path.exists():
             return
         from assay.ingest.apply import Applier
@@ -230,8 +235,8 @@ class Workspace:
 
     # ---- profile, learn, activate
 
-    def profile(self, dataset: str) -> Profile:
-        """Measure what is stored of a dataset: its table, or what waits in `_learning`.
+    def profile(self, dataset: str, *, progress: Progress | None = None) -> Profile:
+        """Measure what is stored of a dataset: its table, or what waits in `_learning`. `progress` is told the share done.
 
         Raises:
             UnknownDataset: nothing of that name is stored.
@@ -245,14 +250,14 @@ class Workspace:
                 row[0] for row in con.execute("SELECT table_name FROM duckdb_tables() WHERE NOT internal").fetchall()
             }
             if dataset in tables and _has_rows(con, f'"{dataset}"'):
-                return summarize(con, f'"{dataset}"', dataset=dataset)
+                return summarize(con, f'"{dataset}"', dataset=dataset, progress=progress)
             if "_learning" in tables:
                 waiting = f"(SELECT body, received_at FROM _learning WHERE dataset = '{dataset}')"
                 if _has_rows(con, waiting):
-                    return summarize_events(con, waiting, dataset=dataset)
+                    return summarize_events(con, waiting, dataset=dataset, progress=progress)
         raise UnknownDataset(dataset, f"nothing of it is stored in {self.settings.store}")
 
-    def learn(self, dataset: str, *, budget: float | None = None) -> Contract:
+    def learn(self, dataset: str, *, budget: float | None = None, progress: Progress | None = None) -> Contract:
         """Profile a dataset and write the next version of its contract, with its evidence. It is not active yet.
 
         Raises:
@@ -260,7 +265,7 @@ class Workspace:
         """
         from assay.profile.learn import learn
 
-        profile = self.profile(dataset)
+        profile = self.profile(dataset, progress=progress)
         contract = learn(
             profile,
             dataset=dataset,

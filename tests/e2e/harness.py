@@ -425,6 +425,7 @@ class Prometheus:
         self._program = program
         self._service = service
         self._port = free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
         self._process: subprocess.Popen[bytes] | None = None
         self._folder = service.root / "promconfig"
         self._folder.mkdir(exist_ok=True)

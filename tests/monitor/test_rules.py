@@ -140,8 +140,8 @@ tests:
         summary: 'agrawal: 11 events were rejected, expected 0.0, above the limit of 3.1'
         description: "Violations in 5m: sa\\"l{{{{ary (12). Rejected by source: key (12). Nothing is lost: rejected events \
 are in quarantine. Fix the sender or the contract, then replay."
-        dashboard: http://localhost:8080/ui/datasets/agrawal
-        runbook_url: docs/how-to/runbook.md#rejectrate
+        dashboard: http://localhost:8080/ui/datasets/agrawal/quarantine
+        runbook_url: http://localhost:8080/ui/runbook#rejectrate
   - alertname: FieldViolations
     eval_time: 1m
     exp_alerts:
@@ -150,8 +150,8 @@ are in quarantine. Fix the sender or the contract, then replay."
         summary: 'agrawal: field sa"l{{{{ary: 11 violations of type missing, expected 0.0, above the limit of 3.1'
         description: "Look at the quarantine, grouped by fingerprint, for examples. Either the sender has a fault, or the \
 contract is too narrow: then widen the field, activate, and replay the quarantine."
-        dashboard: http://localhost:8080/ui/datasets/agrawal
-        runbook_url: docs/how-to/runbook.md#fieldviolations
+        dashboard: http://localhost:8080/ui/datasets/agrawal?field=sa%22l%7B%7Bary
+        runbook_url: http://localhost:8080/ui/runbook#fieldviolations
 """
 
 

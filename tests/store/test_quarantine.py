@@ -103,3 +103,15 @@ def test_the_oldest_expire(
     counts = {"de"[parity]: sum(number % 2 == parity for number in gone) for parity in (0, 1)}
     assert expired.events == {dataset: count for dataset, count in counts.items() if count}
     assert expired.more is more
+
+
+def test_groups_of_the_newest_few_alone(store: DuckDBStore) -> None:
+    put(store, *(reject(number, mark="old") for number in range(4)))
+    put(store, reject(4, mark="new"), reject(5, dataset="other"), reject(6, mark="new"))
+    found = store.rejects("d", limit=9, group=True, newest=4)
+    assert [(each["fingerprint"], each["count"]) for each in found["items"]] == [("new", 2), ("old", 1)]
+    assert found["within"] == 4
+    assert [each["sample"]["quarantine_id"] for each in found["items"]] == [reject(6).id, reject(3).id]
+    every = store.rejects("d", limit=9, group=True, newest=7)
+    assert [(each["fingerprint"], each["count"]) for each in every["items"]] == [("old", 4), ("new", 2)]
+    assert "within" not in every

@@ -44,7 +44,12 @@ def doctor(*, as_json: JsonOption = False) -> None:
 
 def _look(settings: Settings) -> Iterator[_Finding]:
     yield _Finding("assay", True, f"{__version__} on Python {sys.version.split()[0]}, DuckDB {_version('duckdb')}")
-    for module, extra in (("datamodel_code_generator", "profile"), ("scipy", "profile"), ("yaml", "profile")):
+    for module, extra in (
+        ("datamodel_code_generator", "profile"),
+        ("scipy", "profile"),
+        ("yaml", "profile"),
+        ("jinja2", "ui"),
+    ):
         there = importlib.util.find_spec(module) is not None
         yield _Finding(module, there, "installed" if there else f"missing: pip install 'assay[{extra}]'")
     workspace = Workspace(settings)

@@ -17,12 +17,17 @@ _DATASET: Final = ("dataset",)
 _FIELD: Final = ("dataset", "field")
 _BIN: Final = ("dataset", "field", "bin")
 
+_PAGE: Final = f"/ui/datasets/{DATASET}"
+_FIELD_PAGE: Final = _PAGE + "?field={{ $labels.field | urlquery }}"
+_REFUSED: Final = f"{_PAGE}/quarantine"
+
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One alerting rule. `summary` and `description` are Go templates; `hold`: go on for `alert_hold`.
+    """One alerting rule. `summary`, `description` and `page` are Go templates; `hold`: go on for `alert_hold`.
 
-    `figures` say what the summary says, window by window; none for what is not about a dataset.
+    `figures` say what the summary says, window by window; none for what is not about a dataset. `page` is the path of the
+    service's page that shows what is meant.
     """
 
     name: str
@@ -33,7 +38,7 @@ class Alert:
     figures: tuple[Figures, ...] = ()
     wait: str = ""
     hold: bool = True
-    page: str = f"/ui/datasets/{DATASET}"
+    page: str = _PAGE
 
 
 def alerts(settings: RuleSettings, *, profiled: bool) -> list[Alert]:
@@ -94,9 +99,10 @@ def _profile_alerts(settings: RuleSettings) -> list[Alert]:
             _over_windows(drift_windows, drift),
             f"{NAMED_FIELD} is no longer distributed as in its profile: distance {{{{ printf `%.3f` $value }}}}"
             + distance.text(drift_windows, digits=3),
-            "Open the dashboard and compare the field's bins with the profile: a changed unit, a default in place of "
+            "Open the page and compare the field's bins with the profile: a changed unit, a default in place of "
             "values and a new population look different there. If the change is right, learn again and activate.",
             distance.figures(drift_windows),
+            page=_FIELD_PAGE,
         ),
         Alert(
             "FieldRareBin",
@@ -114,6 +120,7 @@ def _profile_alerts(settings: RuleSettings) -> list[Alert]:
             "Values that the profile hardly ever saw are coming. Ask the sender what changed; look at the newest "
             "events of the dataset. If the values are right, learn again and activate.",
             rare.figures(windows),
+            page=_FIELD_PAGE,
         ),
     ]
 
@@ -151,6 +158,7 @@ def _contract_alerts(settings: RuleSettings) -> list[Alert]:
             "Look at the quarantine, grouped by fingerprint, for examples. Either the sender has a fault, or the "
             "contract is too narrow: then widen the field, activate, and replay the quarantine.",
             broken.figures(windows),
+            page=_FIELD_PAGE,
         ),
         Alert(
             "RejectRate",
@@ -161,6 +169,7 @@ def _contract_alerts(settings: RuleSettings) -> list[Alert]:
             f"Violations in {w}: {fields}. Rejected by source: {senders}. Nothing is lost: rejected events are in "
             "quarantine. Fix the sender or the contract, then replay.",
             refused.figures(windows),
+            page=_REFUSED,
         ),
         Alert(
             "SourceRejectRate",
@@ -172,6 +181,7 @@ def _contract_alerts(settings: RuleSettings) -> list[Alert]:
             + of_source.text(windows),
             "This sender's events break the contract: show them the quarantine's examples.",
             of_source.figures(windows),
+            page=_REFUSED,
         ),
     ]
 
@@ -209,7 +219,7 @@ def _volume_alerts(settings: RuleSettings) -> list[Alert]:
             "page",
             f"assay:volume:n{current} < on (dataset) assay:volume_low\n{known}",
             sentence("assay:volume_low", "below"),
-            "A part of the events is missing. Compare the sources on the dashboard: has one of them stopped?",
+            "A part of the events is missing. Compare the sources on the page: has one of them stopped?",
             (Figures(f"assay:volume:n{current}", "assay:volume_expected", "assay:volume_low", _DATASET, _DATASET),),
         ),
         Alert(
@@ -236,6 +246,7 @@ def _collector_alerts(settings: RuleSettings) -> list[Alert]:
             "0, above the limit of 0",
             "They are in quarantine as not_storable, with the store's reason. The table or an index may be in the way.",
             (Figures("assay_not_storable_total", 0, 0, _DATASET, _DATASET),),
+            page=_REFUSED,
         ),
         Alert(
             "ContractsDiffer",
@@ -250,6 +261,7 @@ def _collector_alerts(settings: RuleSettings) -> list[Alert]:
             "their log for why they do not take it.",
             wait="1m",
             hold=False,
+            page=f"{_PAGE}/contracts",
         ),
         Alert(
             "LogBacklog",

@@ -21,7 +21,7 @@ from assay.monitor.series import Cell, Counters, Gauges, SeriesCollector
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["LEARNING", "OTHER", "OUTCOMES", "UNEXPECTED", "Metrics"]
+__all__ = ["LEARNING", "OTHER", "OUTCOMES", "UNEXPECTED", "Figures", "Metrics"]
 
 OUTCOMES: Final = ("accepted", "flagged", "rejected")
 #: The dataset label of all datasets without an active contract.
@@ -49,6 +49,21 @@ class _Watched:
     contract: Contract
     columns: Columns
     cells: Mapping[str, tuple[Cell, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The counters at one moment, since the start or since the contract became active.
+
+    `events` by (dataset, source, outcome), `violations` by (dataset, field label, type). `values` has each dataset's active
+    contract with how many values of each field fell into each of its bins, in the order of `Bins.labels`. `last` is when an
+    event came last, Unix time.
+    """
+
+    events: Mapping[tuple[str, str, str], int]
+    violations: Mapping[tuple[str, str, str], int]
+    values: Mapping[str, tuple[Contract, Mapping[str, tuple[int, ...]]]]
+    last: Mapping[str, float]
 
 
 class Metrics:
@@ -280,6 +295,25 @@ class Metrics:
     def _seen(self, dataset: str, unix_s: float) -> None:
         values = self._last.values
         values[dataset,] = max(unix_s, values.get((dataset,), 0.0))
+
+    def figures(self) -> Figures:
+        """What was counted so far, taken at one moment. A scraper's view of it is not touched."""
+        with self._lock:
+            return Figures(
+                {
+                    (dataset, source, outcome): cell.value
+                    for (dataset, source, outcome), cell in self._events.cells.items()
+                },
+                {(dataset, label, kind): cell.value for (dataset, label, kind), cell in self._violations.cells.items()},
+                {
+                    dataset: (
+                        watched.contract,
+                        {label: tuple([c.value for c in own]) for label, own in watched.cells.items()},
+                    )
+                    for dataset, watched in self._watched.items()
+                },
+                {dataset: seen for (dataset,), seen in self._last.values.items()},
+            )
 
     def gauges(self, read: Callable[[], Mapping[str, float]]) -> None:
         """Have `read` called at each scrape for `pending_bytes`, `log_events`, `log_bytes`, `log_oldest_seconds`,

@@ -67,10 +67,13 @@ def _alert(rule: Alert, settings: RuleSettings) -> dict[str, Any]:
     if rule.hold and seconds(settings.alert_hold):
         document["keep_firing_for"] = settings.alert_hold
     document["labels"] = {"severity": rule.severity}
+    base = template_text(settings.base_url.rstrip("/"))
+    # Where no collector answers, its own pages do not either: the runbook is in the repository.
+    runbook = "docs/how-to/runbook.md" if rule.name == "CollectorDown" else f"{base}/ui/runbook"
     document["annotations"] = {
         "summary": rule.summary,
         "description": rule.description,
-        "dashboard": template_text(settings.base_url.rstrip("/")) + rule.page,
-        "runbook_url": f"docs/how-to/runbook.md#{rule.name.lower()}",
+        "dashboard": base + rule.page,
+        "runbook_url": f"{runbook}#{rule.name.lower()}",
     }
     return document

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from assay import __version__
@@ -23,19 +23,36 @@ from assay.service.openapi import COLLECT_PATHS
 from assay.service.problems import problem, problem_of
 from assay.service.reads import reads
 
-__all__ = ["create_app"]
+__all__ = ["Pages", "create_app"]
 
 _log = structlog.get_logger("assay")
+
+
+class Pages(Protocol):
+    """Pages for people, beside the API: routes, and a life of their own."""
+
+    def start(self) -> None:
+        """Begin; called where the event loop runs."""
+
+    async def stop(self) -> None:
+        """End."""
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """What to add to the application."""
 
 
 def create_app(
     make_collector: Callable[[], Collector],
     *,
+    make_pages: Callable[[Collector], Pages] | None = None,
+    no_pages: str = "",
     default_dataset: str | None = None,
     allowed_hosts: Iterable[str] = (),
     insecure: bool = False,
 ) -> FastAPI:
     """The application. `make_collector` is called when it starts: nothing is opened before.
+
+    `make_pages` makes the pages below `/ui`; where there are none, `no_pages` says why.
 
     Raises (when it starts):
         LogFailed, StoreFailed: the collector cannot begin.
@@ -46,10 +63,21 @@ def create_app(
         collector = make_collector()
         await collector.start()
         mount(collector)
+        pages = None if make_pages is None else make_pages(collector)
+        if pages is not None:
+            pages.start()
+            app.router.routes.extend(pages.routes())
+        else:
+            app.router.routes.append(Route("/ui{rest:path}", no_ui, include_in_schema=False))
         try:
             yield
         finally:
+            if pages is not None:
+                await pages.stop()
             await collector.stop()
+
+    async def no_ui(_: Request) -> Response:
+        return problem(501, no_pages or "this service has no pages")
 
     def mount(collector: Collector) -> None:
         def default() -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypedDict, TypeVar
@@ -110,7 +110,7 @@ class Collector:
         self.metrics = metrics
         self.enforced = enforced
         self._log = log
-        self._store = store
+        self.store: Final = store
         self.pending = Pending(limits.max_pending_bytes)
         self._learning = log.learning_bytes()
         self._committer = Committer(
@@ -292,11 +292,15 @@ class Collector:
         Raises:
             ServiceError: it is not, after `timeout_s` seconds.
         """
-        await asyncio.get_running_loop().run_in_executor(None, self._worker.flush, timeout_s)
+        await asyncio.get_running_loop().run_in_executor(None, self.flush_now, timeout_s)
+
+    def flush_now(self, timeout_s: float) -> None:
+        """The same, for who may block."""
+        self._worker.flush(timeout_s)
 
     async def rejects(self, dataset: str, *, limit: int, before: str | None, group: bool) -> dict[str, Any]:
         """The quarantine of a dataset as a document; see `Store.rejects`."""
-        ask = partial(self._store.rejects, dataset, limit=limit, before=before, group=group)
+        ask = partial(self.store.rejects, dataset, limit=limit, before=before, group=group)
         return await asyncio.get_running_loop().run_in_executor(None, ask)
 
     async def replay(self, dataset: str, number: int | None, *, dry_run: bool) -> dict[str, Any]:
@@ -347,6 +351,15 @@ class Collector:
         if not portion.dry:
             self.metrics.count_replayed(portion.dataset, done.accepted.events)
         return done
+
+    @property
+    def learning(self) -> Mapping[str, int]:
+        """The datasets without a contract, and how many bytes each has sent."""
+        return dict(self._learning)
+
+    def gauges(self) -> dict[str, float]:
+        """What the gauges of the metrics show, without their prefix."""
+        return self._gauges()
 
     @property
     def failure(self) -> AssayError | None:
@@ -534,7 +547,7 @@ class Collector:
                 "the store lacks records of this log: it is an older copy, or another store, or the log was emptied",
                 first=gap.first,
                 last=gap.last,
-                store=self._store.name,
+                store=self.store.name,
             )
         for dataset, count in applied.expired.items():
             self.metrics.count_expired(dataset, count)
@@ -545,7 +558,7 @@ class Collector:
 
     def _trouble(self, trouble: ServiceError | None) -> None:
         if trouble is None:
-            _log.info("the store takes events again", store=self._store.name)
+            _log.info("the store takes events again", store=self.store.name)
         else:
             _log.warning("events wait in the log", reason=str(trouble))
 
@@ -553,7 +566,7 @@ class Collector:
         return self._committer.gauges() | {
             "pending_bytes": self.pending.bytes,
             "quarantine_events": self._worker.status.in_quarantine,
-            "store_bytes": self._store.size_bytes(),
+            "store_bytes": self.store.size_bytes(),
         }
 
     def _stop(self) -> None:

@@ -135,7 +135,14 @@ class DuckDBStore:
                 con.close()  # what was not committed is undone
 
     def rejects(
-        self, dataset: str, *, limit: int, before: str | None = None, group: bool = False, timeout_s: float = 5.0
+        self,
+        dataset: str,
+        *,
+        limit: int,
+        before: str | None = None,
+        group: bool = False,
+        newest: int | None = None,
+        timeout_s: float = 5.0,
     ) -> dict[str, Any]:
         """See `Store.rejects`."""
         deadline = time.monotonic() + timeout_s
@@ -143,7 +150,7 @@ class DuckDBStore:
             try:
                 with self.read() as con:
                     if group:
-                        return quarantine.groups(con, dataset, limit=limit)
+                        return quarantine.groups(con, dataset, limit=limit, newest=newest)
                     return quarantine.rejects(con, dataset, limit=limit, before=before)
             except StoreLocked:
                 if time.monotonic() > deadline:

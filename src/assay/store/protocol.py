@@ -192,9 +192,16 @@ class Store(Protocol):
         """
 
     def rejects(
-        self, dataset: str, *, limit: int, before: str | None = None, group: bool = False, timeout_s: float = 5.0
+        self,
+        dataset: str,
+        *,
+        limit: int,
+        before: str | None = None,
+        group: bool = False,
+        newest: int | None = None,
+        timeout_s: float = 5.0,
     ) -> dict[str, Any]:
-        """The quarantine of a dataset as a document: the newest first, or by fingerprint.
+        """The quarantine of a dataset as a document: the newest first, or by fingerprint (of all, or of the `newest` few).
 
         Raises:
             StoreLocked: another program holds the store, and did not let go of it for `timeout_s` seconds.

@@ -49,25 +49,28 @@ def rejects(con: duckdb.DuckDBPyConnection, dataset: str, *, limit: int, before:
     }
 
 
-def groups(con: duckdb.DuckDBPyConnection, dataset: str, *, limit: int) -> dict[str, Any]:
+def groups(con: duckdb.DuckDBPyConnection, dataset: str, *, limit: int, newest: int | None = None) -> dict[str, Any]:
     """The refused bodies of a dataset that were not replayed, by fingerprint, the most frequent first.
 
-    Of each kind how many there are, since when, whose, and the last one.
+    Of each kind how many there are, since when, whose, and the last one. `newest` is how many of all refused bodies, those
+    of other datasets included, are looked at; None: all. Where there are more than that, the document says so as `within`.
     """
     if not _is_there(con):
         return {"dataset": dataset, "items": [], "next": None}
+    ((last,),) = con.execute("SELECT coalesce(max(rowid), -1) FROM _quarantine").fetchall()
+    first = 0 if newest is None else max(0, last - newest + 1)
     rows = con.execute(
         "SELECT fingerprint, count(*) AS n, epoch_us(min(received_at)), epoch_us(max(received_at)),"
         " list_sort(list_distinct(list(source)))[:100], max(id) AS newest"
-        " FROM _quarantine WHERE dataset = ? AND replayed_at IS NULL"
+        " FROM _quarantine WHERE dataset = ? AND replayed_at IS NULL AND rowid >= ?"
         " GROUP BY fingerprint ORDER BY n DESC, newest DESC LIMIT ?",
-        [dataset, limit],
+        [dataset, first, limit],
     ).fetchall()
-    newest = [row[-1] for row in rows]
+    wanted = [row[-1] for row in rows]
     samples = {
         id_: (body, violations)
         for id_, body, violations in con.execute(
-            "SELECT id, body, violations FROM _quarantine WHERE list_contains(?, id)", [newest]
+            "SELECT id, body, violations FROM _quarantine WHERE rowid >= ? AND list_contains(?, id)", [first, wanted]
         ).fetchall()
     }
     found = []
@@ -83,7 +86,7 @@ def groups(con: duckdb.DuckDBPyConnection, dataset: str, *, limit: int) -> dict[
                 "sample": {"quarantine_id": str(id_), **_body(body), "errors": json.loads(violations)},
             }
         )
-    return {"dataset": dataset, "items": found, "next": None}
+    return {"dataset": dataset, "items": found, "next": None, **({"within": newest} if first else {})}
 
 
 def waiting(

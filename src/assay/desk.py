@@ -1,0 +1,120 @@
+"""What the pages may ask and do, of a running collector and its workspace. See `ui.desk`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from assay.contract.document import Contract
+from assay.contract.versions import Mode, Versions
+from assay.errors import AssayError, ServiceError
+from assay.refused import propose
+from assay.ui.desk import Health, Suggested, WhatIf
+from assay.workspace import Workspace
+
+if TYPE_CHECKING:
+    from assay.ingest.validate import Judge
+    from assay.monitor.metrics import Figures
+    from assay.service.collector import Collector
+    from assay.settings import Settings
+
+__all__ = ["WorkspaceDesk"]
+
+#: How many of the newest refused events a page looks at: 30 ms of them.
+_NEWEST: Final = 200_000
+_FLUSH_S: Final = 60.0
+#: The service looks at its contracts twice a second.
+_IN_FORCE_S: Final = 5.0
+_DAY: Final = timedelta(hours=24)
+
+
+class WorkspaceDesk:
+    """The `ui.desk.Desk` of one collector."""
+
+    def __init__(self, collector: Collector, settings: Settings) -> None:
+        """Made where the collector's event loop runs."""
+        self._collector = collector
+        self._loop = asyncio.get_running_loop()
+        self._workspace = Workspace(settings, flush=lambda: collector.flush_now(_FLUSH_S))
+        self.url = settings.url
+        self.versions: Versions = self._workspace.versions
+
+    def figures(self) -> Figures:
+        """See `Desk.figures`."""
+        return self._collector.metrics.figures()
+
+    def judges(self) -> Mapping[str, Judge]:
+        """See `Desk.judges`."""
+        return self._collector.enforced.judges
+
+    def learning(self) -> Mapping[str, int]:
+        """See `Desk.learning`."""
+        return self._collector.learning
+
+    def health(self) -> Health:
+        """See `Desk.health`."""
+        failure, trouble = self._collector.failure, self._collector.trouble
+        try:
+            gauges = self._collector.gauges()
+        except (OSError, AssayError):  # a store that cannot be read must not hide the rest
+            gauges = {}
+        return Health(
+            None if failure is None else str(failure),
+            None if trouble is None else f"{trouble}; events wait in the log until then",
+            gauges,
+        )
+
+    def rejects(self, dataset: str, *, limit: int, group: bool, timeout_s: float) -> Mapping[str, Any]:
+        """See `Desk.rejects`."""
+        return self._collector.store.rejects(dataset, limit=limit, group=group, newest=_NEWEST, timeout_s=timeout_s)
+
+    def activate(self, dataset: str, number: int, mode: Mode) -> None:
+        """See `Desk.activate`."""
+        self._workspace.activate(dataset, number, mode=mode)
+        deadline = time.monotonic() + _IN_FORCE_S
+        while time.monotonic() < deadline:
+            judge = self._collector.enforced.get(dataset)
+            if judge is not None and (judge.contract.version, judge.active.mode) == (number, mode):
+                return
+            time.sleep(0.02)
+        raise ServiceError(
+            f"{dataset}@{number} was activated, and the service has not taken it up yet: its log says why"
+        )
+
+    def learn(self, dataset: str, tell: Callable[[float], object]) -> Contract:
+        """See `Desk.learn`."""
+        return self._workspace.learn(dataset, progress=lambda share: tell(0.95 * share))
+
+    def try_out(self, dataset: str, number: int, tell: Callable[[float], object]) -> WhatIf:
+        """See `Desk.try_out`."""
+        contract = self.versions.load(dataset, number)
+        report = self._workspace.check(dataset, contract, since=datetime.now(UTC) - _DAY, progress=tell)
+        return WhatIf(
+            number,
+            report.rows_seen,
+            report.bad,
+            [(each.field, each.type, each.msg, each.count) for each in report.violations],
+            dict(report.sources.most_common()),
+        )
+
+    def suggest(self, dataset: str, fingerprint: str, tell: Callable[[float], object]) -> Suggested:
+        """See `Desk.suggest`."""
+        proposal = propose(self._workspace, dataset, fingerprints=[fingerprint], progress=tell)
+        (group,) = proposal.groups
+        tried = group.suggestion
+        return Suggested(
+            proposal.base,
+            proposal.written,
+            tried.events,
+            tried.accepted,
+            tried.passed,
+            dict(tried.left_out.most_common()),
+        )
+
+    def replay(self, dataset: str, number: int | None, *, dry_run: bool) -> Mapping[str, Any]:
+        """See `Desk.replay`."""
+        work = self._collector.replay(dataset, number, dry_run=dry_run)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()

@@ -1,0 +1,1 @@
+"""The web page: what a person looks at. Knows nothing of the service around it, nor of the command line."""
