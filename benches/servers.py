@@ -115,9 +115,9 @@ class Server:
         return False
 
 
-def assay_uvicorn(root: Path, contracts: Path) -> Server:
-    """`assay serve`, as it is shipped."""
-    return Server("assay-uvicorn", [_BIN / "assay", "serve"], *_workspace(root, contracts))
+def assay_uvicorn(root: Path, contracts: Path, **settings: int) -> Server:
+    """`assay serve`, as it is shipped, but for `settings`."""
+    return Server("assay-uvicorn", [_BIN / "assay", "serve"], *_workspace(root, contracts, **settings))
 
 
 def assay_granian(root: Path, contracts: Path) -> Server:
@@ -146,10 +146,10 @@ def exercise(root: Path) -> Server:
     return Server("exercise", command + quiet, port, root, {"BENCH_STORE": str(root / "exercise.duckdb")})
 
 
-def _workspace(root: Path, contracts: Path) -> tuple[int, Path, dict[str, str]]:
+def _workspace(root: Path, contracts: Path, **more: int) -> tuple[int, Path, dict[str, str]]:
     root.mkdir(parents=True, exist_ok=True)
     port = _free_port()
-    settings = {"store": str(root / "store.duckdb"), "contracts": str(contracts), "default_dataset": "agrawal"}
+    settings = {"store": str(root / "store.duckdb"), "contracts": str(contracts), "default_dataset": "agrawal", **more}
     text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
     (root / "assay.toml").write_text(f"{text}port = {port}\n")
     return port, root, {}
