@@ -221,10 +221,10 @@ def test_every_call_is_documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_every_keyword_format_and_bin_is_documented() -> None:
-    from assay.contract.document import _ANNOTATIONS, _KEYWORDS
+    from assay.contract.document import _KEYWORDS, ANNOTATIONS
 
     page = reference("contract")
-    wanted = [*_KEYWORDS, *_ANNOTATIONS, *FORMATS, *SPECIAL_BINS]
+    wanted = [*_KEYWORDS, *ANNOTATIONS, *FORMATS, *SPECIAL_BINS]
     assert [name for name in wanted if f"`{name}`" not in page] == []
 
 

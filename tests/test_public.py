@@ -48,6 +48,8 @@ def test_the_public_names() -> None:
         "check",
         "connect",
         "diff",
+        "export",
+        "import_contract",
         "learn",
         "profile",
     ]

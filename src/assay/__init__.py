@@ -13,12 +13,26 @@ if TYPE_CHECKING:
     from assay.contract.diff import diff
     from assay.contract.document import Contract
     from assay.errors import AssayError
+    from assay.exchange.export import export
+    from assay.exchange.importing import import_contract
     from assay.frames.check import check
     from assay.profile.document import Profile
     from assay.profile.learn import learn
     from assay.store.embedded import connect
 
-__all__ = ["AssayError", "Contract", "Profile", "__version__", "check", "connect", "diff", "learn", "profile"]
+__all__ = [
+    "AssayError",
+    "Contract",
+    "Profile",
+    "__version__",
+    "check",
+    "connect",
+    "diff",
+    "export",
+    "import_contract",
+    "learn",
+    "profile",
+]
 
 __version__ = "0.1.0"
 
@@ -29,6 +43,8 @@ _HOMES = {
     "check": "assay.frames.check",
     "connect": "assay.store.embedded",
     "diff": "assay.contract.diff",
+    "export": "assay.exchange.export",
+    "import_contract": "assay.exchange.importing",
     "learn": "assay.profile.learn",
 }
 

@@ -92,6 +92,7 @@ def collector(settings: Settings, *, apart: bool = True) -> Collector:
     from assay.monitor.metrics import Metrics
     from assay.monitor.rule_settings import seconds
     from assay.service.collector import Collector, Limits
+    from assay.service.rendered import RenderedModels
     from assay.store.embedded import DuckDBStore
 
     log = Log(settings.log_path, keys_max_bytes=settings.keys_max_bytes)
@@ -125,6 +126,7 @@ def collector(settings: Settings, *, apart: bool = True) -> Collector:
             make_worker=make_worker,
             enforced=enforced,
             metrics=Metrics(),
+            rendered=RenderedModels(settings.root / "app" / "contracts.py"),
             limits=Limits(
                 max_body_bytes=settings.max_body_bytes,
                 max_pending_bytes=settings.max_pending_bytes,

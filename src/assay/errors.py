@@ -109,14 +109,23 @@ class ContractError(AssayError):
 class NotASchema(ContractError):
     """A document that is not a contract, or uses a keyword that assay could not enforce exactly.
 
-    `pointer` is the JSON Pointer (RFC 6901) of the place in the document.
+    `pointer` is the JSON Pointer (RFC 6901) of the place in the document. `place` is its line and column in the file,
+    both from 1, where it came from one.
     """
 
-    def __init__(self, pointer: str, reason: str, *, where: str = "contract") -> None:
+    def __init__(
+        self, pointer: str, reason: str, *, where: str = "contract", place: tuple[int, int] | None = None
+    ) -> None:
         self.pointer = pointer
         self.reason = reason
         self.where = where
-        super().__init__(f"{where}: at {pointer or '/'}: {reason}")
+        self.place = place
+        spot = where if place is None else f"{where}:{place[0]}:{place[1]}"
+        super().__init__(f"{spot}: at {pointer or '/'}: {reason}")
+
+    def placed(self, place: tuple[int, int]) -> NotASchema:
+        """The same error, with the line and column that its pointer leads to."""
+        return NotASchema(self.pointer, self.reason, where=self.where, place=place)
 
 
 class NotEnoughData(ContractError):

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from assay.settings import Settings
 if TYPE_CHECKING:
     import duckdb
 
+    from assay.exchange.carried import Exported, Imported
     from assay.frames.audit import Audited
     from assay.frames.report import Report
     from assay.profile.batch import Progress
@@ -293,6 +295,46 @@ class Workspace:
         self.versions.activate(dataset, Active(number, mode, fields))
         return self._write(files), checked
 
+    # ---- to and from other formats
+
+    def export(self, reference: str, format: str) -> Exported:  # noqa: A002 - the command's own word
+        """A dataset's active contract, or the one that `contract` takes, in another format.
+
+        Raises:
+            UsageError, UnknownDataset, NotASchema: there is none; or there is no such format.
+        """
+        from assay.exchange.export import export
+
+        if is_dataset_name(reference) and not Path(reference).exists():
+            return export(self.candidate(reference, None), format)
+        return export(self.contract(reference), format)
+
+    def import_(self, source: str, dataset: str) -> Imported:
+        """Write the contract that a document or a class says as the next version of a dataset. It is not active yet.
+
+        What was measured of the dataset is kept from the version before, as far as it still holds.
+
+        Raises:
+            UsageError: it cannot be read.
+            NotASchema: it says of an event what a contract cannot; nothing is written.
+        """
+        from assay.exchange.evidence import with_evidence
+        from assay.exchange.importing import import_contract
+
+        check_name(dataset)
+        found = import_contract(source, dataset)
+        former = self._former(dataset)
+        contract = found.contract if former is None else with_evidence(found.contract, former)
+        return replace(found, contract=self.versions.add(contract))
+
+    def _former(self, dataset: str) -> Contract | None:
+        """The version that the next one follows: the active one, else the newest."""
+        active = self.versions.active(dataset)
+        numbers = self.versions.numbers(dataset)
+        if active is None and not numbers:
+            return None
+        return self.versions.load(dataset, numbers[-1] if active is None else active.contract)
+
     # ---- render
 
     def render(self, *, force: bool = False, thoroughly: bool = False) -> Rendered:
@@ -362,7 +404,7 @@ class Workspace:
         """Raise EditedByHand, with what was changed, where a person has edited `app/contracts.py`."""
         if not self.edited():
             return
-        from assay.contract.source import source
+        from assay.contract.source import bring_in, source
 
         fresh = sealed(source([contract for contract, _ in self.versions.active_contracts()]))
         diff = difflib.unified_diff(
@@ -371,7 +413,8 @@ class Workspace:
             "generated",
             str(self._models),
         )
-        raise EditedByHand(self._models, "".join(diff), "--force overwrites it")
+        how = bring_in([contract.dataset for contract, _ in self.versions.active_contracts()])
+        raise EditedByHand(self._models, "".join(diff), f"{how}; --force overwrites it")
 
     def _rule_settings(self) -> Any:
         from assay.monitor.exceptions import AlertException

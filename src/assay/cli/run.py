@@ -21,7 +21,9 @@ _COMMANDS: Final = (
     "contracts",
     "diff",
     "doctor",
+    "export",
     "flush",
+    "import",
     "init",
     "learn",
     "profile",
@@ -30,6 +32,8 @@ _COMMANDS: Final = (
     "rules",
     "serve",
 )
+# Where a command's name is a word of Python's.
+_MODULES: Final = {"import": "import_"}
 # Click's, or that of the Click which Typer brings since it has one of its own.
 _Misused: Final[Any] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
@@ -40,7 +44,7 @@ def run(arguments: list[str]) -> NoReturn:
         # The others' are not needed to run one, and take longer to load than many a command takes.
         typed = arguments[0] if arguments else ""
         for name in (typed,) if typed in _COMMANDS else _COMMANDS:
-            import_module(f"assay.cli.{name}")
+            import_module(f"assay.cli.{_MODULES.get(name, name)}")
         code = app(arguments, standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)  # 130 after Ctrl-C
     except AssayError as error:

@@ -8,7 +8,7 @@ from assay.contract.document import Contract, Field
 from assay.contract.words import figure, rule_in_words
 from assay.profile.document import FieldProfile, Profile
 
-__all__ = ["aligned", "contract_table", "profile_table"]
+__all__ = ["aligned", "contract_table", "profile_table", "rules_table"]
 
 
 def contract_table(contract: Contract) -> str:
@@ -24,6 +24,13 @@ def contract_table(contract: Contract) -> str:
             [(str(each["field"]), f"{each['claim']}: needs {each['rows_needed']:,} rows") for each in left_out]
         )
     return "\n".join(lines)
+
+
+def rules_table(contract: Contract) -> str:
+    """What a contract asks of each field."""
+    fields = [(label, rule_in_words(field)) for label, field in contract.root.walk()]
+    lines = [f"{contract.dataset}@{contract.version}", "", *aligned([("field", "rule"), *fields])]
+    return "\n".join([*lines, *([] if contract.root.additional else ["", "no other fields"])])
 
 
 def _seen(field: Field) -> str:

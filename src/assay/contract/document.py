@@ -15,9 +15,21 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from assay.contract.evidence import Bins
+from assay.contract.places import place_of
 from assay.errors import NotASchema, UsageError
 
-__all__ = ["DATASET_NAME", "DIALECT", "JSON", "Contract", "Field", "Refusal", "json_equal"]
+__all__ = [
+    "ANNOTATIONS",
+    "DATASET_NAME",
+    "DIALECT",
+    "JSON",
+    "Contract",
+    "Field",
+    "Refusal",
+    "json_equal",
+    "no_json",
+    "shown_path",
+]
 
 JSON: TypeAlias = bool | int | float | str | list[Any] | dict[str, Any] | None
 
@@ -25,7 +37,7 @@ DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 DATASET_NAME: Final = r"[a-z][a-z0-9_]{0,62}"
 
 _TYPES: Final = ("null", "boolean", "integer", "number", "string", "array", "object")
-_ANNOTATIONS: Final = frozenset(
+ANNOTATIONS: Final = frozenset(
     ("$schema", "$id", "$comment", "title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly")
 )
 _NUMBERS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
@@ -106,13 +118,16 @@ class Contract:
     root: Field
 
     @classmethod
-    def parse(cls, schema: object, *, dataset: str = "", version: int | None = None) -> Contract:
-        """Read a document.
+    def parse(
+        cls, schema: object, *, dataset: str = "", version: int | None = None, where: str | None = None
+    ) -> Contract:
+        """Read a document. `where` names it in errors.
 
         Raises:
             NotASchema: it is no contract, contradicts itself, or uses a keyword that assay does not enforce.
         """
-        where = f"contract {dataset}/{version}" if version is not None else f"contract {dataset}".rstrip()
+        if where is None:
+            where = f"contract {dataset}/{version}" if version is not None else f"contract {dataset}".rstrip()
         if not isinstance(schema, dict):
             raise NotASchema("", f"a contract is a JSON object, not {type(schema).__name__}", where=where)
         if schema.get("$schema", DIALECT) != DIALECT:
@@ -137,9 +152,10 @@ class Contract:
 
         Raises:
             UsageError: there is no such file.
-            NotASchema: it is not JSON, or not a contract.
+            NotASchema: it is not JSON, or not a contract; the error says in which line of the file.
         """
         path = Path(path)
+        where = shown_path(path)
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -147,8 +163,11 @@ class Contract:
         try:
             schema = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise NotASchema("", f"not JSON: {error}", where=str(path)) from error
-        return cls.parse(schema, dataset=dataset or str(schema_dataset(schema)), version=version)
+            raise no_json(error, where) from error
+        try:
+            return cls.parse(schema, dataset=dataset or schema_dataset(schema), version=version, where=where)
+        except NotASchema as error:
+            raise error.placed(place_of(text, error.pointer)) from error
 
     def named(self, dataset: str) -> Contract:
         """The same document for another dataset: a file need not say for which it is."""
@@ -204,6 +223,21 @@ class Contract:
         return f"<Contract {name}: {len(self.fields)} fields>"
 
 
+def shown_path(path: Path) -> str:
+    """A path as a person has it: from the current folder, where it is inside."""
+    try:
+        return str(path.absolute().relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)
+
+
+def no_json(error: Exception, where: str) -> NotASchema:
+    """What `json.loads` did not take, as an error that says where."""
+    if isinstance(error, json.JSONDecodeError):
+        return NotASchema("", f"not JSON: {error.msg}", where=where, place=(error.lineno, error.colno))
+    return NotASchema("", f"not JSON: {error}", where=where)
+
+
 def schema_dataset(schema: object) -> str:
     """The dataset that a document says it is for, or nothing."""
     evidence = schema.get("x-assay") if isinstance(schema, dict) else None
@@ -238,7 +272,7 @@ class _Reader:
             raise self.fail(at, "a schema is a JSON object or true")
         known: dict[str, Any] = {}
         for keyword, value in schema.items():
-            if keyword in _ANNOTATIONS or keyword.startswith("x-"):
+            if keyword in ANNOTATIONS or keyword.startswith("x-"):
                 continue
             read = _KEYWORDS.get(keyword)
             if read is None:
@@ -299,7 +333,9 @@ class _Reader:
         for low_name, low, high_name, high in pairs:
             if low is not None and high is not None and low > high:
                 what = f'field "{field.name}": ' if field.name else ""
-                raise self.fail(at, f"{what}{low_name} {low} is above {high_name} {high}; swap them, or learn again")
+                raise self.fail(
+                    f"{at}/{low_name}", f"{what}{low_name} {low} is above {high_name} {high}; swap them, or learn again"
+                )
 
     def type(self, value: object, at: str) -> dict[str, Any]:
         names = [value] if isinstance(value, str) else value

@@ -21,7 +21,7 @@ from assay.contract.patterns import to_rust
 from assay.contract.shapes import model_of
 from assay.types import Format, json_kind
 
-__all__ = ["ANYTHING", "Found", "Undecided", "child_of", "outside", "some_value"]
+__all__ = ["ANYTHING", "Found", "Undecided", "child_of", "judge", "outside", "some_value"]
 
 #: A value in a tuple of its own, or () where there certainly is none.
 Found: TypeAlias = tuple[()] | tuple[JSON]
@@ -42,7 +42,7 @@ def outside(a: Field, b: Field) -> Found:
         Undecided: none was found, and none was ruled out.
     """
     if a.enum is not None:
-        takes_a, takes_b = _judge(a), _judge(b)
+        takes_a, takes_b = judge(a), judge(b)
         return next(((value,) for value in a.enum if takes_a(value) and not takes_b(value)), ())
     undecided: Undecided | None = None
     for kind in _kinds(a):
@@ -65,7 +65,7 @@ def some_value(field: Field) -> Found:
         Undecided: none was found, and none was ruled out.
     """
     if field.enum is not None:
-        takes = _judge(field)
+        takes = judge(field)
         return next(((value,) for value in field.enum if takes(value)), ())
     undecided: Undecided | None = None
     for kind in _kinds(field):
@@ -93,7 +93,7 @@ def _kinds(field: Field) -> Iterator[str]:
             yield kind
 
 
-def _judge(field: Field) -> Callable[[JSON], bool]:
+def judge(field: Field) -> Callable[[JSON], bool]:
     """The verdict itself, on one value."""
     model = model_of(Field("", properties=(replace(field, name="value", required=True),)), "Value")
 
@@ -146,7 +146,7 @@ def _some(kind: str, field: Field) -> Found:
 
 def _unlisted(kind: str, a: Field, b: Field, values: tuple[JSON, ...]) -> Found:
     """A value of this kind that `a` takes and that is not among the values of `b`."""
-    takes = _judge(b)
+    takes = judge(b)
     listed = [value for value in values if json_kind(value) == kind and takes(value)]
     if not listed:
         return _some(kind, a)
@@ -187,7 +187,7 @@ def _has_text_rules(field: Field) -> bool:
 
 def _text_outside(a: Field, b: Field | None, listed: Sequence[Any] = ()) -> Found:
     """A text that `a` takes and `b` does not, or that is not listed where there is no `b`."""
-    takes_a, takes_b = _judge(_text_of(a)), None if b is None else _judge(_text_of(b))
+    takes_a, takes_b = judge(_text_of(a)), None if b is None else judge(_text_of(b))
 
     def others(*, loosely: bool) -> Language | None:
         if b is not None:
@@ -357,7 +357,7 @@ def _objects(field: Field) -> Iterator[dict[str, JSON]]:
         for kind in _kinds(child) if child.enum is None else ():
             yield from (_with(base[0], child.name, (value,)) for value in islice(_many(kind, child), 3))
         for value in child.enum or ():
-            if _judge(child)(value):
+            if judge(child)(value):
                 yield _with(base[0], child.name, (value,))
     if field.additional:
         yield from (_with(base[0], _fresh((field,)), (number,)) for number in range(_MOST))

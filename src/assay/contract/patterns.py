@@ -12,13 +12,20 @@ from typing import Final
 
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 
-__all__ = ["check_pattern", "to_rust"]
+__all__ = ["check_pattern", "to_ecma", "to_re2", "to_rust"]
 
 _DIGIT: Final = "0-9"
 _WORD: Final = "0-9A-Za-z_"
 _SPACE: Final = r"\t\n\x0b\x0c\r \u{a0}\u{1680}\u{2000}-\u{200a}\u{2028}\u{2029}\u{202f}\u{205f}\u{3000}\u{feff}"
 _LINE_ENDS: Final = r"\n\r\u{2028}\u{2029}"
 _SETS: Final = {"d": _DIGIT, "w": _WORD, "s": _SPACE}
+#: What is not in each of the sets, as RE2 writes it inside a set.
+_COMPLEMENTS: Final = {
+    _DIGIT: r"\x00-\x2f\x3a-\x{10ffff}",
+    _WORD: r"\x00-\x2f\x3a-\x40\x5b-\x5e\x60\x7b-\x{10ffff}",
+    _SPACE: r"\x00-\x08\x0e-\x1f\x21-\x{9f}\x{a1}-\x{167f}\x{1681}-\x{1fff}\x{200b}-\x{2027}\x{202a}-\x{202e}"
+    r"\x{2030}-\x{205e}\x{2060}-\x{2fff}\x{3001}-\x{fefe}\x{ff00}-\x{10ffff}",
+}
 _CONTROLS: Final = {"t": 0x09, "n": 0x0A, "v": 0x0B, "f": 0x0C, "r": 0x0D}
 _SYNTAX: Final = frozenset("^$\\.*+?()[]{}|/")
 _OUTSIDE: Final = "\\.+*?()|[]{}^$"  # what a backslash makes literal, outside a class and in one
@@ -62,6 +69,41 @@ def to_rust(pattern: str) -> str:
         ValueError: it is no regular expression, or something in it is not enforced.
     """
     return _Translator(pattern).translate()
+
+
+def to_ecma(rust: str) -> str:
+    """What `to_rust` has written, as ECMA-262 reads it, with its short names for long sets."""
+    found = rust.replace(r"(?-u:\b)", r"\b").replace(f"[^{_LINE_ENDS}]", ".")
+    found = found.replace(f"[{_SPACE}]", r"\s").replace(f"[{_WORD}]", r"\w")
+    for name, chars in _SETS.items():  # they may stand inside another set, where ECMA-262 has no brackets
+        found = found.replace(f"[^{chars}]", f"\\{name.upper()}")
+    return found
+
+
+def to_re2(rust: str) -> str:
+    """What `to_rust` has written, in the syntax of RE2, which DuckDB and Arrow have: sets hold no other sets there."""
+    out = []
+    at = 0
+    in_class = False
+    while at < len(rust):
+        if rust.startswith(r"(?-u:\b)", at):
+            out.append(r"\b")
+            at += len(r"(?-u:\b)")
+        elif rust.startswith("\\u{", at):
+            out.append("\\x{")
+            at += 3
+        elif rust[at] == "\\":
+            out.append(rust[at : at + 2])
+            at += 2
+        elif in_class and rust[at] == "[":
+            chars = next(chars for chars in _SETS.values() if rust.startswith(f"[^{chars}]", at))
+            out.append(_COMPLEMENTS[chars])
+            at += len(chars) + 3
+        else:
+            in_class = rust[at] == "[" or (in_class and rust[at] != "]")
+            out.append(rust[at])
+            at += 1
+    return "".join(out)
 
 
 class _Translator:

@@ -20,7 +20,7 @@ from assay.contract.shapes import MODULE_NAMES, Shape, attributes, cap_words, sh
 from assay.errors import UsageError
 from assay.types import Format, Integer, Number, OneOf
 
-__all__ = ["source"]
+__all__ = ["bring_in", "literal", "rendered", "source"]
 
 _HEADER: Final = '''"""The Pydantic models of the active contracts: {contracts}.
 
@@ -36,6 +36,7 @@ _IMPORTS: Final = (
     ("pydantic", ("ConfigDict", "Discriminator", "Field", "Tag")),
     ("assay.types", ("Event", "Format", "Integer", "Json", "Number", "OneOf", "json_kind")),
 )
+_MADE_FROM: Final = re.compile(r'"""The Pydantic models of the active contracts: (.*)\.\n')
 _STAND_INS: Final = "assay_stand_ins"
 
 
@@ -57,7 +58,7 @@ def source(contracts: Sequence[Contract]) -> bytes:
     classes = _Classes(contracts)
     names = {contract.dataset: classes.add_dataset(contract) for contract in contracts}
     body = classes.text()
-    models = "".join(f"    {_literal(dataset)}: {name},\n" for dataset, name in names.items())
+    models = "".join(f"    {literal(dataset)}: {name},\n" for dataset, name in names.items())
     body += f"MODELS = {{\n{models}}}\n" if names else "MODELS: dict[str, type[Event]] = {}\n"
     dataset = next(iter(names), "flights")
     listed = (
@@ -65,6 +66,19 @@ def source(contracts: Sequence[Contract]) -> bytes:
     )
     header = _HEADER.format(contracts=listed, dataset=dataset)
     return black.format_str(f"{header}{_imports(body)}\n\n{body}", mode=black.Mode(line_length=120)).encode()
+
+
+def rendered(text: str) -> frozenset[str] | None:
+    """The contracts (`flights@3`) that such a module says it was made from; None where it does not say."""
+    match = _MADE_FROM.match(text)
+    return None if match is None else frozenset(re.findall(r"\S+@[0-9]+", match[1]))
+
+
+def bring_in(datasets: Sequence[str]) -> str:
+    """How a change of such a module becomes a contract."""
+    names = [(cap_words(dataset), dataset) for dataset in datasets] if len(datasets) == 1 else [("CLASS", "DATASET")]
+    (name, dataset) = names[0]
+    return f"`assay import app/contracts.py:{name} --dataset {dataset}` makes a version of the change"
 
 
 class _Classes:
@@ -124,7 +138,7 @@ class _Classes:
             choices = (_annotated(self.annotation(choice, name), f'Tag("{kind}")') for kind, choice in shape.choices)
             return _annotated(" | ".join(choices), _field(alias), "Discriminator(json_kind)")
         if shape.base == "Literal":
-            return _annotated(f"Literal[{', '.join(map(_literal, shape.values))}]", _field(alias))
+            return _annotated(f"Literal[{', '.join(map(literal, shape.values))}]", _field(alias))
         base = shape.base
         if shape.item is not None:
             base = f"list[{self.annotation(shape.item, f'{name}Item')}]"
@@ -192,18 +206,18 @@ def _mark(mark: Integer | Number | Format | OneOf | None) -> str:
         return ""
     name = type(mark).__name__
     if isinstance(mark, OneOf):
-        return f"{name}({', '.join(map(_literal, mark.values))})"
+        return f"{name}({', '.join(map(literal, mark.values))})"
     if isinstance(mark, Format):
-        return f"{name}({_literal(mark.name)})"
+        return f"{name}({literal(mark.name)})"
     given = {field.name: getattr(mark, field.name) for field in fields(mark)}
     return f"{name}({_arguments({key: value for key, value in given.items() if value is not None})})"
 
 
 def _arguments(given: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={_literal(value)}" for name, value in given.items())
+    return ", ".join(f"{name}={literal(value)}" for name, value in given.items())
 
 
-def _literal(value: Any) -> str:
+def literal(value: Any) -> str:
     """A value in Python: text between double quotes, raw where it has backslashes, wherever that is plain."""
     if isinstance(value, str) and value.isascii() and value.isprintable() and '"' not in value:
         if "\\" not in value:

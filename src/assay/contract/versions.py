@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, get_args
 
-from assay.contract.document import DATASET_NAME, Contract
+from assay.contract.document import DATASET_NAME, Contract, no_json, shown_path
+from assay.contract.places import place_of
 from assay.errors import NotASchema, UnknownDataset, UsageError
 from assay.files import write_atomic, write_new
 
@@ -119,8 +120,11 @@ class Versions:
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError) as error:
-            raise NotASchema("", f"cannot be read: {error}", where=str(path)) from error
-        return _parse_active(text, str(path))
+            raise NotASchema("", f"cannot be read: {error}", where=shown_path(path)) from error
+        try:
+            return _parse_active(text, shown_path(path))
+        except NotASchema as error:
+            raise error if error.place is not None else error.placed(place_of(text, error.pointer)) from error
 
     def active_path(self, dataset: str) -> Path:
         """Where it says which version is enforced."""
@@ -158,8 +162,8 @@ class Versions:
 def _parse_active(text: str, where: str) -> Active:
     try:
         document = json.loads(text)
-    except ValueError as error:
-        raise NotASchema("", f"not JSON: {error}", where=where) from error
+    except (ValueError, RecursionError) as error:
+        raise no_json(error, where) from error
     if not isinstance(document, dict):
         raise NotASchema("", 'expected {"contract": n, "mode": "enforce"}', where=where)
     unknown = document.keys() - {"contract", "mode", "fields"}

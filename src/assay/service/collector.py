@@ -37,6 +37,7 @@ from assay.service.flights import Flights
 from assay.service.judging import Judging
 from assay.service.large import LargeRequest
 from assay.service.pending import Pending
+from assay.service.rendered import RenderedModels
 from assay.service.tally import Tally
 from assay.store.protocol import Store
 
@@ -104,8 +105,13 @@ class Collector:
         metrics: Metrics,
         limits: Limits,
         make_worker: Callable[[OnApplied, OnTrouble], AnyWorker],
+        rendered: RenderedModels | None = None,
     ) -> None:
-        """`make_worker` makes what applies the log to the store, given whom to tell of rounds and of trouble."""
+        """`make_worker` makes what applies the log to the store, given whom to tell of rounds and of trouble.
+
+        `rendered` looks after the file of models that follows from the contracts.
+        """
+        self._rendered = rendered
         self.limits = limits
         self.metrics = metrics
         self.enforced = enforced
@@ -595,6 +601,10 @@ class Collector:
         """Look at the contracts; whatever is wrong with them, those in force stay."""
         try:
             self.look_at_contracts()
+            versions = {name: judge.contract.version or 0 for name, judge in self.enforced.judges.items()}
+            remark = self._rendered.remark(versions) if self._rendered is not None else None
+            if remark is not None:
+                _log.warning(remark)
         except OSError as error:
             _log.error("the folder of contracts cannot be read", problem=str(error))
         except Exception:  # noqa: BLE001  the next look may go well

@@ -1,0 +1,48 @@
+"""`assay import`."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from assay import settings as configuration
+from assay.cli.options import JsonOption
+from assay.cli.output import app, plain, result, say
+from assay.cli.tables import rules_table
+from assay.workspace import Workspace
+
+__all__ = ["import_contract"]
+
+
+@app.command("import")
+def import_contract(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A JSON Schema or ODCS document, as JSON or YAML, or a Pydantic class: app/contracts.py:Flights.",
+            metavar="FILE|MODULE:CLASS",
+        ),
+    ],
+    *,
+    dataset: Annotated[str, typer.Option("--dataset", help="The dataset that it is a contract for.", metavar="D")],
+    as_json: JsonOption = False,
+) -> None:
+    """Make the next version of a contract from another format. Each keyword is enforced exactly, or refused by name."""
+    workspace = Workspace(configuration.load())
+    found = workspace.import_(source, dataset)
+    contract = found.contract
+    document = {
+        "dataset": dataset,
+        "contract": contract.version,
+        "left_out": [each.to_document() for each in found.left_out],
+        "schema": json.loads(contract.to_json()),
+    }
+    result(rules_table(contract), document, as_json=as_json)
+    for each in found.left_out:
+        say(f"assay: not carried over: {plain(str(each))}")
+    force = " --force" if workspace.edited() else ""
+    say(
+        f"assay: {dataset}@{contract.version} is a proposal; `assay activate {dataset} {contract.version}{force}` enforces it"
+    )
