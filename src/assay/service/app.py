@@ -18,6 +18,8 @@ from assay import __version__
 from assay.errors import AssayError
 from assay.service.collect import Collect
 from assay.service.collector import Collector
+from assay.service.contracts import contract_routes
+from assay.service.errands import Errands
 from assay.service.guard import Guard
 from assay.service.openapi import COLLECT_PATHS
 from assay.service.problems import problem, problem_of
@@ -30,12 +32,13 @@ _log = structlog.get_logger("assay")
 
 def create_app(
     make_collector: Callable[[], Collector],
+    errands: Errands,
     *,
     default_dataset: str | None = None,
     allowed_hosts: Iterable[str] = (),
     insecure: bool = False,
 ) -> FastAPI:
-    """The application. `make_collector` is called when it starts: nothing is opened before.
+    """The application. `make_collector` is called when it starts: nothing is opened before. `errands` end with it.
 
     Raises (when it starts):
         LogFailed, StoreFailed: the collector cannot begin.
@@ -49,6 +52,7 @@ def create_app(
         try:
             yield
         finally:
+            errands.stop()
             await collector.stop()
 
     def mount(collector: Collector) -> None:
@@ -67,6 +71,7 @@ def create_app(
                 Route(f"/{name}", endpoint, methods=["POST"], include_in_schema=False),
             ]
         app.include_router(reads(collector))
+        app.include_router(contract_routes(collector, errands))
 
     allowed_hosts = tuple(allowed_hosts)
     app = App(
