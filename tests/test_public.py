@@ -14,7 +14,7 @@ import pytest
 
 import assay
 from assay.cli.output import app
-from assay.cli.run import _COMMANDS
+from assay.cli.run import _COMMANDS, _MODULES
 
 HEAVY = {
     "duckdb",
@@ -119,6 +119,6 @@ def test_a_command_loads_no_other_and_no_pandas(command: str, checked: tuple[Pat
 
 def test_every_command_is_a_module_of_its_name() -> None:
     for name in _COMMANDS:
-        import_module(f"assay.cli.{name}")
+        import_module(f"assay.cli.{_MODULES.get(name, name)}")
     commands = {info.name or info.callback.__name__ for info in app.registered_commands if info.callback is not None}
     assert set(_COMMANDS) <= commands

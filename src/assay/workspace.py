@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import getpass
 import http.client
 import json
+import os
 import tempfile
 import time
 import urllib.error
@@ -276,23 +278,43 @@ class Workspace:
         )
         return self.versions.add(contract, profile.to_json().encode())
 
-    def activate(self, dataset: str, number: int, *, mode: Mode = "enforce", force: bool = False) -> Rendered:
+    def activate(
+        self,
+        dataset: str,
+        number: int,
+        *,
+        mode: Mode = "enforce",
+        force: bool = False,
+        by: str | None = None,
+        how: str = "assay activate",
+    ) -> Rendered:
         """Make a version the enforced one, and render what follows from it. A running service takes it up in 2 s.
 
-        Fields that were observed or enforced apart from the rest stay so, where the version has them.
+        Fields that were observed or enforced apart from the rest stay so, where the version has them. A change of mode
+        alone is made first, whatever rendering meets: it may be what stops the damage. `by`, else the user, and `how` it
+        was done go into the history.
 
         Raises:
             UsageError, NotASchema: there is no such version, or it is no contract. Nothing is changed then.
-            EditedByHand, ContractError: as `render`; nothing is changed then either.
+            EditedByHand, ContractError: as `render`; nothing is changed then either, but for a mode.
         """
+        from assay.contract import history
+
         check_name(dataset)
         contract = self.versions.load(dataset, number)
         former = self.versions.active(dataset)
         labels = {label for label, _ in contract.root.walk()}
         fields = {} if former is None else {label: own for label, own in former.fields.items() if label in labels}
+        put = partial(history.activate, self.versions, dataset, Active(number, mode, fields), by=by or _user(), how=how)
+        only_mode = former is not None and former.contract == number
+        if only_mode:
+            put()
         others = [each for each, _ in self.versions.active_contracts() if each.dataset != dataset]
-        files, checked = self._files([*others, contract], force=force)
-        self.versions.activate(dataset, Active(number, mode, fields))
+        files, checked = self._files([*others, contract], force=force or only_mode)
+        if not only_mode:
+            put()
+        elif not force and self.edited():
+            del files[self._models]  # it says nothing of modes: what a person has changed there stays
         return self._write(files), checked
 
     # ---- to and from other formats
@@ -463,6 +485,14 @@ def _tell_part(progress: Progress, part: int, parts: int, share: float) -> None:
 
 def _has_rows(con: duckdb.DuckDBPyConnection, relation: str) -> bool:
     return con.execute(f"SELECT 1 FROM {relation} LIMIT 1").fetchall() != []
+
+
+def _user() -> str:
+    """Who is at the terminal."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may know no names
+        return f"user {os.getuid()}"
 
 
 def patiently(attempt: Callable[[], _T]) -> _T:

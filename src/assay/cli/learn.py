@@ -41,7 +41,9 @@ def learn(
         workspace.refuse_edited()  # before a version is written that could not be activated
     contract = workspace.learn(name, budget=budget)
     assert contract.version is not None
-    rendered = workspace.activate(name, contract.version, force=force) if activate else None
+    rendered = (
+        workspace.activate(name, contract.version, force=force, how="assay learn --activate") if activate else None
+    )
     document: dict[str, Any] = {
         "dataset": name,
         "contract": contract.version,

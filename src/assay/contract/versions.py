@@ -3,6 +3,7 @@
 contracts/<dataset>/<n>.schema.json    version n
 contracts/<dataset>/<n>.profile.json   its evidence, where it was learned
 contracts/<dataset>/active.json        {"contract": n, "mode": "enforce", "fields": {"salary": "observe"}}
+contracts/<dataset>/history.ndjson     who changed that, and when (see `assay.contract.history`)
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from assay.contract.places import place_of
 from assay.errors import NotASchema, UnknownDataset, UsageError
 from assay.files import write_atomic, write_new
 
-__all__ = ["Active", "Mode", "Versions", "is_dataset_name"]
+__all__ = ["Active", "Mode", "Versions", "is_dataset_name", "parse_active"]
 
 Mode: TypeAlias = Literal["enforce", "observe"]
 
@@ -122,7 +123,7 @@ class Versions:
         except (OSError, UnicodeDecodeError) as error:
             raise NotASchema("", f"cannot be read: {error}", where=shown_path(path)) from error
         try:
-            return _parse_active(text, shown_path(path))
+            return parse_active(text, shown_path(path))
         except NotASchema as error:
             raise error if error.place is not None else error.placed(place_of(text, error.pointer)) from error
 
@@ -159,7 +160,12 @@ class Versions:
         return found
 
 
-def _parse_active(text: str, where: str) -> Active:
+def parse_active(text: str, where: str) -> Active:
+    """What `active.json` says; `where` is its name in an error.
+
+    Raises:
+        NotASchema: it is not what it should be.
+    """
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
