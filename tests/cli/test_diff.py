@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.cli.conftest import ASSAY, Command
 from tests.conftest import Bench
@@ -97,3 +98,30 @@ def test_the_gate_of_the_how_to(narrowed: Bench) -> None:
     narrowed.activate("d", 2)
     narrowed.enforce("new", {"a": INTEGER})
     assert run() == 1
+
+
+def test_the_action_and_the_hooks_of_the_how_to_run(narrowed: Bench) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", HOW_TO.read_text(encoding="utf-8"), flags=re.DOTALL)
+    action, hooks = (yaml.safe_load(block) for block in blocks)
+    steps = [step["run"] for step in action["jobs"]["diff"]["steps"] if "run" in step]
+    assert steps[0] == "pip install assay"
+    entries = [hook["entry"] for hook in hooks["repos"][0]["hooks"]]
+    assert [step.split() for step in steps[1:]] == [
+        ["assay", "contracts"],
+        ["bash", "scripts/contract-gate.sh", '"origin/${{', "github.base_ref", '}}"'],
+    ]
+    assert entries == ["assay contracts", "bash scripts/contract-gate.sh HEAD"]
+    for hook in hooks["repos"][0]["hooks"]:
+        assert re.search(hook["files"], "contracts/d/active.json")
+    environment = {**os.environ, "PATH": f"{ASSAY.parent}:{os.environ['PATH']}"}
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            entries[0].split(), cwd=narrowed.folder, env=environment, capture_output=True, text=True, check=False
+        )
+
+    assert run().returncode == 0
+    narrowed.versions.schema_path("d", 3).write_text('{"type": "object",\n "if": {}}')
+    failed = run()
+    assert failed.returncode == 1
+    assert "contracts/d/3.schema.json:2:2: at /if: " in failed.stderr

@@ -156,3 +156,26 @@ def test_exporting_loads_no_library_that_it_does_not_need(flights: Bench) -> Non
     assert json.loads(ran.stdout)["type"] == "object"
     assert not loaded & {"duckdb", "pandera", "polars", "open_data_contract_standard", "datamodel_code_generator"}
     assert Path("contracts").is_dir()
+
+
+def test_a_version_that_is_broken_by_hand_is_told_with_its_line(assay: Command, flights: Bench) -> None:
+    flights.versions.schema_path("flights", 2).write_text(
+        '{\n  "type": "object",\n  "properties": {\n    "salary": {"type": "number", "minimum": "20"}\n  }\n}\n'
+    )
+    (flights.folder / "rows.csv").write_text("salary\n20\n")
+    said = "assay: contracts/flights/2.schema.json:4:34: at /properties/salary/minimum: a number is expected\n"
+    for command in (
+        ["activate", "flights", "2"],
+        ["check", "rows.csv", "--contract", "flights@2"],
+        ["check", "rows.csv", "--contract", "contracts/flights/2.schema.json"],
+        ["diff", "flights@1", "flights@2"],
+        ["export", "flights@2"],
+        ["contracts"],
+    ):
+        ran = assay(*command)
+        assert (ran.code, ran.err) == (1, said), command
+    assert "flights@1  2 fields" in ran.out  # the others are listed all the same
+    assert "flights@2  no contract" in ran.out
+    active = flights.versions.active_path("flights")
+    active.write_text('{"contract": 1,\n "mode": "ignore"}')
+    assert "contracts/flights/active.json:2:2: at /mode: " in assay("contracts").err

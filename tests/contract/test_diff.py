@@ -14,6 +14,7 @@ from assay.contract.diff import Diff, Verdict, diff, is_at_least
 from assay.contract.document import _KEYWORDS, Contract
 from assay.contract.models import live_model
 from assay.errors import NotASchema
+from assay.types import FORMATS
 from tests.strategies import contracts, events, successors
 
 INTEGER, NUMBER, STRING = {"type": "integer"}, {"type": "number"}, {"type": "string"}
@@ -119,6 +120,14 @@ def test_a_pair(old: dict[str, Any], new: dict[str, Any], verdict: Verdict) -> N
     assert verified(a, b).verdict == verdict
     assert verified(b, a).verdict == OPPOSITE.get(verdict, verdict)
     assert not verified(a, b).undecided
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_every_format_narrows_a_text(name: str) -> None:
+    free, ruled = contract({"x": STRING}), contract({"x": STRING | {"format": name}})
+    assert verified(free, ruled).verdict == "narrows"
+    assert verified(ruled, free).verdict == "widens"
+    assert verified(ruled, contract({"x": {"type": ["string", "null"], "format": name}})).verdict == "widens"
 
 
 def test_the_pairs_cover_every_keyword() -> None:

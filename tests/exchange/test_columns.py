@@ -227,6 +227,17 @@ def test_nan_is_no_number_of_json() -> None:
         assert takes(of, {"b": [1.0], "a": 1.0}), format_
 
 
+def test_a_name_that_means_several_columns_to_polars_is_left_out() -> None:
+    text = {"type": "string", "minLength": 1}
+    of = contract(
+        {"*": text, "^a$": text, "o": {"type": "object", "properties": {"*": text}}}, additionalProperties=False
+    )
+    named = {(each.field, each.rule) for each in export(of, "pandera").left_out}
+    assert named >= {("*", "minLength"), ("^a$", "minLength"), ("o.*", "minLength"), ("", "additionalProperties")}
+    assert pandera_takes(of, {"o": {"*": ""}})
+    assert not sql_takes(of, {"*": ""})
+
+
 def test_a_contract_without_fields_is_a_table_too() -> None:
     with duckdb.connect() as con:
         con.execute(export(contract({}), "sql").text)

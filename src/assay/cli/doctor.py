@@ -70,8 +70,11 @@ def _contracts(workspace: Workspace) -> _Finding:
     except AssayError as error:
         return _Finding("contracts", False, str(error))
     if workspace.edited():
+        from assay.contract.source import bring_in
+
+        how = bring_in([contract.dataset for contract, _ in active])
         return _Finding(
-            "contracts", False, "app/contracts.py was edited by hand: what is enforced is the active contract"
+            "contracts", False, f"app/contracts.py was edited by hand: what is enforced is the active contract; {how}"
         )
     names = ", ".join(f"{contract.dataset}@{contract.version}" for contract, _ in active)
     return _Finding("contracts", True, names or "none is active yet")

@@ -42,7 +42,8 @@ def import_contract(
     result(rules_table(contract), document, as_json=as_json)
     for each in found.left_out:
         say(f"assay: not carried over: {plain(str(each))}")
-    force = " --force" if workspace.edited() else ""
-    say(
-        f"assay: {dataset}@{contract.version} is a proposal; `assay activate {dataset} {contract.version}{force}` enforces it"
-    )
+    edited = workspace.edited()
+    command = f"assay activate {dataset} {contract.version}{' --force' if edited else ''}"
+    say(f"assay: {dataset}@{contract.version} is a proposal; `{command}` enforces it")
+    if edited:
+        say("assay: --force writes app/contracts.py anew: import every class that was edited before")

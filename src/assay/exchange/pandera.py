@@ -39,6 +39,7 @@ def rule(name, holds):
 '''
 _DTYPES: Final = {"BOOLEAN": "pl.Boolean", "BIGINT": "pl.Int64", "DOUBLE": "pl.Float64"}
 _NO_DECIMAL: Final = "Polars divides doubles, and the rule is one of decimals"
+_PATTERN: Final = "to Polars its name means several columns"
 _NO_LIST: Final = "lists and objects are not listed in Polars"
 
 
@@ -49,8 +50,8 @@ def to_pandera(contract: Contract) -> Exported:
     conditions: list[Condition] = []
     for field in contract.fields:
         column = made.get(field.name)
-        if column is None or column.field is not field:
-            conditions += rules_below(field.name, field, NO_COLUMN)
+        if column is None or column.field is not field or _is_pattern(field.name):
+            conditions += rules_below(field.name, field, NO_COLUMN if column is None else _PATTERN)
             continue
         own = list(_conditions(field.name, field, column, "x"))
         if column.kind != "JSON" and _dtype(column) == "None":
@@ -65,17 +66,25 @@ def to_pandera(contract: Contract) -> Exported:
             f"        # {words}\n        {literal(field.name)}: pa.Column(\n            {_dtype(column)},\n            {listed},\n"
             f"            nullable={nullable},\n            required={field.required},\n        ),\n"
         )
+    closed = not contract.root.additional
+    if closed and len(lines) < len(contract.fields):
+        closed = False
+        conditions.append(Condition("", "additionalProperties", why="not every field is a column here"))
     unsaid = left_out(conditions)
     named = f"{contract.dataset}@{contract.version}" if contract.version else contract.dataset
     told = "".join(f"Not checked: {each}.\n".replace("\\", "\\\\").replace('"', "'") for each in unsaid)
     told = "".join(each if each.isprintable() or each == "\n" else " " for each in told)
     head = _HEAD.format(contract=named, unsaid=f"\n{told}" if told else "")
-    strict = not contract.root.additional
     body = f"    {{\n{''.join(lines)}    }}," if lines else "    {},"
     return Exported(
-        f"{head}schema = pa.DataFrameSchema(\n{body}\n    name={literal(contract.dataset)},\n    strict={strict},\n)\n",
+        f"{head}schema = pa.DataFrameSchema(\n{body}\n    name={literal(contract.dataset)},\n    strict={closed},\n)\n",
         unsaid,
     )
+
+
+def _is_pattern(name: str) -> bool:
+    """Whether Polars takes a name for several columns."""
+    return name == "*" or (name.startswith("^") and name.endswith("$"))
 
 
 def _dtype(column: Column) -> str:
@@ -164,8 +173,8 @@ def _of_struct(label: str, field: Field, column: Column, x: str) -> Iterator[Con
     for child in field.properties:
         below = f"{label}.{child.name}"
         part = made.get(child.name)
-        if part is None or part.field is not child:
-            yield from rules_below(below, child, NO_COLUMN)
+        if part is None or part.field is not child or _is_pattern(child.name):
+            yield from rules_below(below, child, NO_COLUMN if part is None else _PATTERN)
             continue
         inner = f"{x}.struct.field({literal(child.name)})"
         if child.required and not may_be_null(child):

@@ -27,12 +27,12 @@ def macros(contract: Contract, columns: Sequence[Column]) -> str:
     structure = json.dumps({column.name: _structure(column) for column in columns} or {"_extra": "JSON"})
     # No column's name begins as these do: a macro's parameter stands for whatever has its name.
     names = {column.name: quoted(column.name) for column in columns}
-    fields = "".join(f", {_member('_event', name)} AS {alias}" for name, alias in names.items())
+    fields = "".join(f",\n    {_member('_event', name)} AS {alias}" for name, alias in names.items())
     holds = "\n    AND ".join(_object(contract.root, "_event", 0, names))
     refusal = text_in_sql(f"{contract.dataset} does not accept the event ")
     return (
         f"\nCREATE MACRO {accepts}(_json) AS (\n  SELECT coalesce({holds}, FALSE)\n"
-        f"  FROM (SELECT _event{fields} FROM (SELECT TRY_CAST(_json AS JSON) AS _event))\n);\n"
+        f"  FROM (SELECT _event{fields}\n  FROM (SELECT TRY_CAST(_json AS JSON) AS _event))\n);\n"
         f"\nCREATE MACRO {row}(_json) AS CASE WHEN {accepts}(_json)\n"
         f"  THEN from_json(_json, {text_in_sql(structure)})\n"
         f"  ELSE error({refusal} || coalesce(_json::VARCHAR, 'NULL'))\nEND;\n"
