@@ -19,7 +19,7 @@ from assay.profile.document import FieldProfile
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["cells", "objects"]
+__all__ = ["cells", "extracted", "number_column", "objects"]
 
 #: Beyond so many keys an object is taken for a map: its keys are data, not fields.
 FIELDS_KEPT: Final = 1_000
@@ -43,10 +43,14 @@ def objects(
     names = _keys(con, relation) if level < LEVELS_KEPT else []
     if not names:
         return ()
+    return cells(con, extracted(relation, names), names, level=level, progress=progress)
+
+
+def extracted(relation: str, names: Sequence[str]) -> str:
+    """The members of these names of the JSON objects in a column `v`, as JSON texts in columns `v0`, `v1`, ..."""
     pointers = ", ".join(_sql_text("/" + name.replace("~", "~0").replace("/", "~1")) for name in names)
     columns = ", ".join(f"x[{i + 1}]::VARCHAR AS v{i}" for i in range(len(names)))
-    extracted = f"(SELECT {columns} FROM (SELECT json_extract(v, [{pointers}]) AS x FROM {relation}))"
-    return cells(con, extracted, names, level=level, progress=progress)
+    return f"(SELECT {columns} FROM (SELECT json_extract(v, [{pointers}]) AS x FROM {relation}))"
 
 
 def cells(
