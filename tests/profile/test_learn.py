@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from assay.contract.document import Contract, Field
 from assay.contract.evidence import SPECIAL_BINS
+from assay.contract.relations import relations
 from assay.errors import NotEnoughData
 from assay.monitor.bins import Columns
 from assay.profile.document import FieldProfile, Profile
@@ -266,3 +267,73 @@ def test_a_contract_accepts_what_it_was_learned_from(con: Connection, kinds: lis
         bins = fields[label].bins
         assert bins is not None
         assert counts == [round(bins.share.get(name, 0) * bins.rows) for name in bins.labels], label
+
+
+def test_keys_are_named() -> None:
+    frame = pd.DataFrame(
+        {
+            "code": [f"N{i}" for i in range(2_000)],
+            "number": range(2_000),
+            "epoch": range(1_700_000_000, 1_700_002_000),
+            "when": pd.date_range("2026-01-01", periods=2_000, freq="s", tz="UTC"),
+            "real": random.normal(size=2_000),
+            "twice": [*range(1_999), 0],
+        }
+    )
+    contract = learn(profile(frame))
+    assert [key["field"] for key in contract.evidence["keys"]] == ["code", "number"]
+    assert contract.evidence["keys"][0]["says"] == "All different in 2,000 rows."
+    assert "keys" not in learn(profile(frame.head(900))).evidence
+
+
+def test_relations_are_carried_over() -> None:
+    low = random.normal(size=2_000)
+    contract = learn(profile(pd.DataFrame({"temp_min": low, "temp_max": low + random.exponential(size=2_000)})))
+    assert [each.rule for each in relations(contract)] == ["temp_min ≤ temp_max"]
+    assert not any("≤" in refusal.rule for refusal in contract.refusals)  # it refuses nothing
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "low"),
+    [
+        pytest.param("celsius", random.normal(20, 3, 20_000).clip(6), None, id="far from 0"),
+        pytest.param("price", random.lognormal(3, 1, 20_000), 0, id="down to near 0"),
+        pytest.param("engines", random.permutation([1] * 10 + [2] * 700 + [4] * 90), 0, id="a count from 1 on"),
+        pytest.param("lon", random.uniform(0, 15, 20_000), -180, id="where the name knows better"),
+    ],
+)
+def test_the_wall_at_0(name: str, column: Any, low: float | None) -> None:
+    field = learned(name, column)
+    if low is None:
+        assert field.minimum is None or field.minimum < 6
+        assert "minimum" not in field.evidence["never_seen"]
+    else:
+        assert field.minimum == low
+
+
+def test_clocks() -> None:
+    times = random.integers(0, 24, 20_000) * 100 + random.integers(0, 60, 20_000)
+    assert hard(learned("dep_time", times)) == {"minimum": 0, "maximum": 2400}
+    assert hard(learned("dep_time", random.integers(0, 2_400, 20_000)))["maximum"] != 2400
+    assert hard(learned("load", times))["maximum"] != 2400
+
+
+@pytest.mark.parametrize(
+    ("values", "rule"),
+    [
+        (["1.2.0", "1.2.1", "1.10.0"], {"pattern": r"^[0-9]+\.[0-9]+\.[0-9]+$"}),
+        ([f"S{i:03d}" for i in range(39)], {"pattern": "^[A-Z]+[0-9]+$"}),
+        (["EWR", "JFK"], {"enum": ("EWR", "JFK")}),
+        (["a1", "b"], {"enum": ("a1", "b")}),
+    ],
+)
+def test_numbered_things_are_no_enums(values: list[str], rule: dict[str, Any]) -> None:
+    found = hard(learned("x", random.choice(values, 20_000)))
+    found.pop("max_length", None)
+    assert found == rule
+
+
+def test_a_capped_bound_costs_no_more_than_what_was_never_seen() -> None:
+    column = np.concatenate([random.choice([3, 4, 5], 3_000), random.pareto(1, 300).clip(0, 20) + 6])
+    contract = learn(profile(pd.DataFrame({"x": column})))
+    assert all(refusal.share <= 1 / (np.e * 3_300) * 1.01 for refusal in contract.refusals)

@@ -105,7 +105,16 @@ def _write(path: Path, report: Report) -> None:
 def _lines(report: Report) -> Iterator[str]:
     if report.ok:
         yield f"{report.rows_seen:,} rows, all of them good"
-        return
+    else:
+        yield from _bad_lines(report)
+    if broken := {rule: rows for rule, rows in report.soft.items() if rows}:
+        yield ""
+        yield "soft rules, which refuse nothing:"
+        for rule, rows in broken.items():
+            yield f"{rows:>9,}  not so: {plain(rule)}"
+
+
+def _bad_lines(report: Report) -> Iterator[str]:
     share = report.bad / report.rows_seen
     yield f"{report.bad:,} of {report.rows_seen:,} rows are bad ({share:.2%})"
     yield ""

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
+from assay.cli.output import plain
 from assay.contract.document import Contract, Field
+from assay.contract.relations import relations
 from assay.contract.words import figure, rule_in_words
 from assay.profile.document import FieldProfile, Profile
 
 __all__ = ["aligned", "contract_table", "profile_table", "rules_table"]
+
+_NAMES_SHOWN: Final = 5
 
 
 def contract_table(contract: Contract) -> str:
@@ -17,11 +22,20 @@ def contract_table(contract: Contract) -> str:
     lines = [f"{contract.dataset}@{contract.version}, learned from {contract.rows:,} rows", ""]
     lines += aligned([("field", "rule", "seen"), *fields])
     lines += ["", _cost(contract)]
+    if soft := relations(contract):
+        lines += ["", "Between fields, counted and never refused:"]
+        lines += aligned([(plain(relation.rule), relation.says) for relation in soft])
+    if keys := contract.evidence.get("keys", []):
+        lines += ["", "Keys, as it seems:"]
+        lines += aligned([(plain(str(key["field"])), str(key["says"])) for key in keys])
     left_out = contract.evidence.get("left_out", [])
     if left_out:
         lines += ["", "Left out for lack of rows:"]
+        grouped: dict[tuple[str, int], list[str]] = {}
+        for each in left_out:
+            grouped.setdefault((str(each["claim"]), each["rows_needed"]), []).append(plain(str(each["field"])))
         lines += aligned(
-            [(str(each["field"]), f"{each['claim']}: needs {each['rows_needed']:,} rows") for each in left_out]
+            [(f"{claim}, from {needed:,} rows on", _listed(names)) for (claim, needed), names in grouped.items()]
         )
     return "\n".join(lines)
 
@@ -31,6 +45,12 @@ def rules_table(contract: Contract) -> str:
     fields = [(label, rule_in_words(field)) for label, field in contract.root.walk()]
     lines = [f"{contract.dataset}@{contract.version}", "", *aligned([("field", "rule"), *fields])]
     return "\n".join([*lines, *([] if contract.root.additional else ["", "no other fields"])])
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names in a row; of many, the first few and how many more."""
+    more = len(names) - _NAMES_SHOWN
+    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _seen(field: Field) -> str:

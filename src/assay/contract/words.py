@@ -15,7 +15,9 @@ _MOST_VALUES = 8
 def rule_in_words(field: Field) -> str:
     """What a value of the field must be: `integer or null, -55 to 2,563; may be missing`."""
     parts = [_kind(field), *_limits(field)]
-    return ", ".join(part for part in parts if part) + ("" if field.required else "; may be missing")
+    return ", ".join(part for part in parts if part) + (
+        "" if field.required or field.name == "[]" else "; may be missing"
+    )
 
 
 def figure(value: float) -> str:
@@ -34,7 +36,7 @@ def _kind(field: Field) -> str:
     if field.format is not None and names == ["string"]:
         names = [field.format]
     elif field.types == {"array"} and field.items is not None:
-        names = [f"array of {rule_in_words(field.items).removesuffix('; may be missing')}"]
+        names = [f"array of {rule_in_words(field.items)}"]
     return " or ".join([*names, *(["null"] if field.nullable else [])])
 
 

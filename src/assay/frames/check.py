@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from assay.contract.document import Contract
 from assay.frames.report import Report
-from assay.frames.sources import Part, open_parts
+from assay.frames.soft import Soft
+from assay.frames.sources import open_parts
 from assay.frames.verdict import Bad, Verdict
 
 if TYPE_CHECKING:
@@ -27,12 +29,16 @@ def check(source: Any, contract: Contract, *, progress: Progress | None = None) 
         UsageError: the source cannot be read, or a column is of a type that has no JSON value.
     """
     verdict = Verdict(contract)
-    report = Report()
+    report, soft = Report(), Soft(contract)
+    report.soft = soft.broken
     for part in open_parts(source):
         if part.batch is not None:
+            soft.add_batch(part.batch)
             note(report, verdict, part.batch, list(verdict.of_batch(part.batch, part.json_columns)), part.first)
         else:
-            _note_lines(report, verdict, part)
+            assert part.lines is not None
+            soft.add_lines(part.lines)
+            _note_lines(report, verdict, part.lines, part.first)
         if progress is not None:
             progress(part.done)
     return report
@@ -50,15 +56,14 @@ def note(report: Report, verdict: Verdict, batch: pa.RecordBatch, bad: list[Bad]
     _keep(report, verdict, rows, bad, first)
 
 
-def _note_lines(report: Report, verdict: Verdict, part: Part) -> None:
+def _note_lines(report: Report, verdict: Verdict, lines: Sequence[bytes], first: int) -> None:
     import pyarrow as pa
 
-    assert part.lines is not None
-    report.rows_seen += sum(1 for line in part.lines if line.strip())
-    bad = list(verdict.of_lines(part.lines))
+    report.rows_seen += sum(1 for line in lines if line.strip())
+    bad = list(verdict.of_lines(lines))
     if bad:
-        bodies = [part.lines[place].strip().decode("utf-8", "replace") for place, _ in bad]
-        _keep(report, verdict, pa.table({"_body": pa.array(bodies, pa.string())}), bad, part.first)
+        bodies = [lines[place].strip().decode("utf-8", "replace") for place, _ in bad]
+        _keep(report, verdict, pa.table({"_body": pa.array(bodies, pa.string())}), bad, first)
 
 
 def _keep(report: Report, verdict: Verdict, rows: pa.Table, bad: list[Bad], first: int) -> None:

@@ -38,12 +38,14 @@ class Tally:
 class Report:
     """The rows that were judged and the `bad` ones among them; rows count from 0, as the source has them.
 
-    `sources` counts the bad ones by who sent them, where that is known.
+    `sources` counts the bad ones by who sent them, where that is known. `soft` counts the rows that break each of the
+    contract's soft rules, which are no violations.
     """
 
     rows_seen: int = 0
     bad: int = 0
     sources: Counter[str] = attribute(default_factory=Counter)
+    soft: dict[str, int] = attribute(default_factory=dict)
     _tallies: dict[tuple[str, str], Tally] = attribute(default_factory=dict)
     _kept: list[pa.Table] = attribute(default_factory=list)
 
@@ -97,5 +99,6 @@ class Report:
                 }
                 for each in self.violations
             ],
+            **({"soft": self.soft} if self.soft else {}),
             **({"sources": dict(self.sources.most_common())} if self.sources else {}),
         }

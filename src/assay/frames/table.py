@@ -11,6 +11,7 @@ from assay.contract.document import Contract
 from assay.errors import UnknownDataset
 from assay.frames.check import note
 from assay.frames.report import Report
+from assay.frames.soft import Soft
 from assay.frames.verdict import Verdict
 from assay.store.columns import META_COLUMNS, quoted
 from assay.store.tables import later_columns
@@ -48,11 +49,13 @@ def check_stored(
         raise UnknownDataset(contract.dataset, "nothing of it is stored")
     where, values = ("true", []) if since is None else ("_collected_at >= ?", [since])
     ((total,),) = con.execute(f"SELECT count(*) FROM {quoted(contract.dataset)} WHERE {where}", values).fetchall()
-    verdict, report = Verdict(contract), Report()
+    verdict, report, soft = Verdict(contract), Report(), Soft(contract)
+    report.soft = soft.broken
     for select, texts in selections(con, contract, types, where, values):
         with con.sql(select, params=values).to_arrow_reader(_ROWS) as reader:
             for batch in reader:
                 _judge(report, verdict, batch, texts)
+                soft.add_batch(batch)
                 if progress is not None:
                     progress(report.rows_seen / max(total, 1))
     return report

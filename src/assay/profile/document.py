@@ -13,6 +13,7 @@ from dataclasses import field as attribute
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from assay.contract.relations import Relation
 from assay.errors import UsageError
 
 __all__ = ["FORMAT", "FieldProfile", "Number", "Numbers", "Profile", "Strings"]
@@ -123,7 +124,7 @@ class FieldProfile:
 class Profile:
     """The statistics of one dataset. `first` and `last` say when it was collected (RFC 3339), where that is known.
 
-    `skipped` counts bodies that are no JSON object: they are in none of the numbers.
+    `skipped` counts bodies that are no JSON object: they are in none of the numbers. `relations` held on every row.
     """
 
     dataset: str
@@ -132,6 +133,7 @@ class Profile:
     first: str | None = None
     last: str | None = None
     skipped: int = 0
+    relations: tuple[Relation, ...] = ()
 
     def walk(self) -> Iterator[tuple[str, FieldProfile]]:
         """Every field with its label."""
@@ -143,6 +145,8 @@ class Profile:
         head: dict[str, Any] = {"format": FORMAT, "dataset": self.dataset, "rows": self.rows, "skipped": self.skipped}
         if self.first is not None and self.last is not None:
             head |= {"first": self.first, "last": self.last}
+        if self.relations:
+            head["relations"] = [relation.to_document() for relation in self.relations]
         lines = ",\n".join("    " + _text(_field_document(field)) for field in self.fields)
         body = f"[\n{lines}\n  ]" if lines else "[]"
         return (
@@ -169,6 +173,7 @@ class Profile:
                 first=read.get("first"),
                 last=read.get("last"),
                 skipped=read["skipped"],
+                relations=tuple(map(Relation.parse, read.get("relations", ()))),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(f"{where} is no profile of assay's: {error!r}; profile again") from error

@@ -17,7 +17,7 @@ from assay.errors import NotEnoughData
 from assay.profile import bounds, shapes
 from assay.profile.document import FieldProfile, Numbers, Profile, Strings
 from assay.profile.histogram import bins, summary
-from assay.profile.roles import is_identifier, is_timestamp, known_range
+from assay.profile.roles import is_identifier, is_key, is_timestamp, known_range
 
 __all__ = ["NEEDED", "learn"]
 
@@ -47,6 +47,9 @@ def learn(
     form, years, numbers that rise with the rows, identifiers (so named; or all but different, and dense or spread beyond
     any amount). They are no enums either. A constant, or what was never there, is left open.
 
+    What no single event can break by itself stands in the document's `x-assay`, as advice: `relations` between fields,
+    which are counted and refuse nothing, and `keys`, whose values were all different.
+
     Raises:
         NotEnoughData: fewer than 100 rows. With 95% confidence, less than 3% of the events are then of a kind that was never
             seen (Hanley & Lippman-Hand 1983), and no contract should refuse more than that on its first day.
@@ -72,6 +75,11 @@ def learn(
     if learner.forbid:
         evidence["refusals"] = {"additionalProperties": _share(bounds.never_seen(profile.rows))}
         evidence["never_seen"] = ["additionalProperties"]
+    if profile.relations:
+        evidence["relations"] = [relation.to_document() for relation in profile.relations]
+    keys = [_key(field) for field in profile.fields if is_key(field, profile.rows)]
+    if keys and profile.rows >= CLAIM_ROWS:
+        evidence["keys"] = keys
     evidence["left_out"] = learner.left_out
     schema["x-assay"] = evidence
     return Contract.parse(schema, dataset=name)
@@ -207,16 +215,16 @@ class _Learner:
                 self.pattern(field.strings, label, rules, weight)
                 self.length(field.strings, label, rules, weight)
 
-    def ends(self, name: str, numbers: Numbers, label: str, weight: float) -> _Ends:
+    def ends(self, name: str, numbers: Numbers, label: str, weight: float, claim: str = "bounds") -> _Ends:
         eps = self.eps / max(1.0, weight)
         low, high = bounds.lower(numbers, eps), bounds.upper(numbers, eps)
         if (low is None or high is None) and (needed := bounds.rows_needed(numbers)) is not None:
-            self.leave_out(label, "bounds", needed)
+            self.leave_out(label, claim, needed)
         known = known_range(name, numbers)
         if known is None or numbers.count < bounds.SOFT_ONLY:
             return low, high
         share = bounds.never_seen(numbers.count)
-        if known.whole or low is None or low.value < known.low:
+        if known.whole or low is None or low.value < known.low or (low.rule == "sign" and known.low < 0):
             low = bounds.Bound(known.low, "name", share)
         if known.whole or high is None or high.value > known.high:
             high = bounds.Bound(known.high, "name", share)
@@ -231,13 +239,18 @@ class _Learner:
                 add(keyword, end.value, end.share * weight, reason)
 
     def enum(self, field: FieldProfile, label: str, rules: _Rules, *, nullable: bool, weight: float) -> bool:
-        """Refuse other values than those seen, if they are few and none of them is rare."""
+        """Refuse other values than those seen, if they are few and none of them is rare.
+
+        Texts that differ in their digits alone are numbered things, as versions and devices are: there will be a next one.
+        """
         values: list[tuple[Any, int]]
         if field.numbers is not None:
             if not field.numbers.integral or "number" in field.kinds or field.numbers.values is None:
                 return False
             values = list(field.numbers.values)
         elif field.strings is not None and field.strings.complete:
+            if len(field.strings.shapes) == 1 and "0" in field.strings.shapes[0][0]:
+                return False
             values = sorted(field.strings.values)
         else:
             return False
@@ -283,7 +296,7 @@ class _Learner:
         if strings.lengths is None:
             return
         # No wall holds a length: a counter in a text gets one digit more one day.
-        _, end = self.ends("", strings.lengths, label, weight)
+        _, end = self.ends("", strings.lengths, label, weight, "length")
         if end is not None and end.rule != "edge":
             longest = f"Seen up to {strings.lengths.maximum} characters in {_rows(strings.count)}"
             rules.bound("maxLength", end.value, end.share * weight, f"{longest}; {_REASONS[end.rule]}.")
@@ -306,7 +319,7 @@ _REASONS: Final[Mapping[str, str]] = {
     "edge": "the values end there as at a wall",
     "tail": "beyond lies what their tail leaves for chance",
     "atom": "beyond lies what the tail of those apart from the commonest value leaves for chance",
-    "sign": "never negative",
+    "sign": "never negative, and down to near 0",
     "name": "a field of this name goes no further",
 }
 
@@ -323,6 +336,10 @@ def _has_bounds(field: FieldProfile) -> bool:
     if field.numbers is not None:
         return not is_identifier(field)
     return field.strings is not None and field.strings.lengths is not None
+
+
+def _key(field: FieldProfile) -> dict[str, Any]:
+    return {"field": field.name, "rows": field.rows, "says": f"All different in {_rows(field.rows)}."}
 
 
 def _share(share: float) -> float:

@@ -27,7 +27,7 @@ from assay.profile.document import Number, Numbers
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["Column", "Columns", "Kind", "literal", "quoted"]
+__all__ = ["Column", "Columns", "Kind", "cut", "literal", "quoted"]
 
 Kind: TypeAlias = Literal["integer", "float", "text", "temporal", "boolean", "count"]
 
@@ -279,7 +279,7 @@ def _following(found: dict[str, Any]) -> dict[str, str]:
 
 def _with_extremes(numbers: Numbers, first: dict[str, Any], found: dict[str, Any]) -> Numbers:
     if numbers.values is not None:
-        return replace(numbers, largest=_cut(reversed(numbers.values)), smallest=_cut(numbers.values))
+        return replace(numbers, largest=cut(reversed(numbers.values)), smallest=cut(numbers.values))
     ends = []
     for end in ("top", "bottom"):
         tallied = _tallied(first[end], first["n"])
@@ -296,7 +296,7 @@ def _tallied(extremes: Sequence[Number], count: int) -> tuple[tuple[Number, int]
     tally = list(Counter(extremes).items())
     if len(extremes) < count:
         tally.pop()  # it may go on beyond the list
-    kept = _cut(tally)
+    kept = cut(tally)
     reaches = len(extremes) == count or sum(rows for _, rows in kept[:-1]) >= EXTREMES
     return kept if reaches else None
 
@@ -323,7 +323,7 @@ def _with_bins(numbers: Numbers, found: dict[str, Any]) -> Numbers:
     return replace(numbers, edges=edges, counts=tuple(b - a for a, b in pairwise(steps)))
 
 
-def _cut(values: Iterable[tuple[Number, int]]) -> tuple[tuple[Number, int], ...]:
+def cut(values: Iterable[tuple[Number, int]]) -> tuple[tuple[Number, int], ...]:
     """The first values that make 401 rows, and one more."""
     kept: list[tuple[Number, int]] = []
     rows = 0

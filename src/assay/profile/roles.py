@@ -8,7 +8,7 @@ from typing import Final
 
 from assay.profile.document import FieldProfile, Number, Numbers, Strings
 
-__all__ = ["Range", "epoch_unit", "is_identifier", "is_timestamp", "known_range"]
+__all__ = ["Range", "epoch_unit", "is_identifier", "is_key", "is_timestamp", "known_range"]
 
 _ID_NAME: Final = re.compile(r"(?i:(^|[_\-. ])(id|uuid|guid)$)|[a-z0-9](Id|ID)$")
 #: The years 2000 to 2100 as seconds, and as milli-, micro- and nanoseconds, since 1970.
@@ -39,6 +39,9 @@ _RANGES: Final = {
     **dict.fromkeys(("lon", "lng", "longitude"), Range(-180, 180, whole=False)),
 }
 
+#: Hours and minutes in one number; some write midnight as 2400.
+_CLOCK: Final = Range(0, 2400)
+
 
 def is_identifier(field: FieldProfile) -> bool:
     """Whether a field's numbers, or its strings, name things."""
@@ -55,6 +58,16 @@ def is_timestamp(field: FieldProfile) -> bool:
     return field.numbers is not None and _tells_time(field.numbers)
 
 
+def is_key(field: FieldProfile, rows: int) -> bool:
+    """Whether each of so many rows has a value of its own there: a whole number or a text, and not just a time."""
+    if len(field.kinds) != 1:
+        return False
+    if field.numbers is not None:
+        numbers = field.numbers
+        return numbers.integral and numbers.distinct == rows and not _reads_as_time(numbers)
+    return field.strings is not None and field.strings.distinct == rows and not is_timestamp(field)
+
+
 def _names_rows(name: str, numbers: Numbers) -> bool:
     """Whether whole numbers are identifiers: by name, or all but different and dense, or spread beyond any amount."""
     if not numbers.integral:
@@ -68,9 +81,12 @@ def _names_rows(name: str, numbers: Numbers) -> bool:
 
 
 def _tells_time(numbers: Numbers) -> bool:
-    """Whether numbers are times: they rise with the rows, or all look like years, calendar days or epoch times."""
-    if numbers.rising:
-        return True
+    """Whether numbers are times: they rise with the rows, or all look like times."""
+    return numbers.rising or _reads_as_time(numbers)
+
+
+def _reads_as_time(numbers: Numbers) -> bool:
+    """Whether all look like years, calendar days or epoch times."""
     if epoch_unit(numbers) is not None:
         return True
     if not numbers.integral:
@@ -92,10 +108,18 @@ def known_range(name: str, numbers: Numbers) -> Range | None:
     January to March are no reason to refuse April, nor a tail that reaches hour 27 one to allow it.
     """
     last = re.split(r"[^a-z]", re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower())[-1]
-    found = _RANGES.get(last)
+    found = _CLOCK if last == "time" and _is_clock(numbers) else _RANGES.get(last)
     if found is None or not found.low <= numbers.minimum <= numbers.maximum <= found.high:
         return None
     return found if numbers.integral or not found.whole else None
+
+
+def _is_clock(numbers: Numbers) -> bool:
+    """Whether whole numbers read as hours and minutes, 23:59 as 2359, and are so many that this is no accident."""
+    if not numbers.integral or numbers.maximum <= _CLOCK.high / 2 or numbers.distinct < 60:
+        return False
+    known = [value for value, _ in (*numbers.largest, *numbers.smallest, *(numbers.values or ()))]
+    return all(value % 100 < 60 for value in (*known, *dict(numbers.quantiles).values()))
 
 
 def _is_calendar_day(value: Number) -> bool:

@@ -21,7 +21,7 @@ from assay.profile.document import FieldProfile
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["cells", "objects"]
+__all__ = ["cells", "extracted", "number_column", "objects"]
 
 #: Beyond so many keys an object is taken for a map: its keys are data, not fields.
 FIELDS_KEPT: Final = 1_000
@@ -50,10 +50,17 @@ def objects(
     names = _keys(con, relation) if level < LEVELS_KEPT else []
     if not names:
         return ()
+    return cells(con, extracted(relation, names, timed=timed), names, level=level, timed=timed, progress=progress)
+
+
+def extracted(relation: str, names: Sequence[str], *, timed: bool = False) -> str:
+    """The members of these names of the JSON objects in a column `v`, as JSON texts in columns `v0`, `v1`, ...
+
+    `timed`: the column `r` comes along.
+    """
     pointers = ", ".join(_sql_text("/" + name.replace("~", "~0").replace("/", "~1")) for name in names)
     columns = ", ".join([f"x[{i + 1}]::VARCHAR AS v{i}" for i in range(len(names))] + (["r"] if timed else []))
-    extracted = f"(SELECT {columns} FROM (SELECT json_extract(v, [{pointers}]) AS x{', r' * timed} FROM {relation}))"
-    return cells(con, extracted, names, level=level, timed=timed, progress=progress)
+    return f"(SELECT {columns} FROM (SELECT json_extract(v, [{pointers}]) AS x{', r' * timed} FROM {relation}))"
 
 
 def cells(

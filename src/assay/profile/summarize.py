@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from assay.profile import lag, shred
 from assay.profile.batch import Batch, Progress
 from assay.profile.document import FieldProfile, Profile
 from assay.profile.measure import Kind, quoted
+from assay.profile.relations import Related, find
+from assay.profile.roles import is_identifier
 
 if TYPE_CHECKING:
     import duckdb
@@ -64,7 +66,13 @@ def summarize(
         if not (own and column.startswith("_"))
     ]
     batch.run(progress)
-    profile = Profile(dataset, rows, tuple(finish(rows) for finish in planned), first, last)
+    fields = tuple(finish(rows) for finish in planned)
+    kept = [column[:2] for column in columns if not (own and column[0].startswith("_"))]
+    related = [
+        _related(field, quoted(column), str(sql_type.id).lower(), "{c}")
+        for field, (column, sql_type) in zip(fields, kept, strict=True)
+    ]
+    profile = Profile(dataset, rows, fields, first, last, relations=find(con, relation, related, rows))
     if progress is not None:
         progress(1.0)
     return profile
@@ -95,9 +103,31 @@ def summarize_events(
         good = f"(SELECT {columns} FROM {relation})"
     first, last = _times(con, relation, "received_at") if timed else (None, None)
     fields = shred.objects(con, good, timed=timed, progress=progress) if rows else ()
+    related = [_related(field, f"v{i}", "json", "trim({c}, '\"')") for i, field in enumerate(fields)]
+    relations = find(con, shred.extracted(good, [field.name for field in fields]), related, rows) if fields else ()
     if progress is not None:
         progress(1.0)
-    return Profile(dataset, rows, fields, first, last, skipped=total - rows)
+    return Profile(dataset, rows, fields, first, last, skipped=total - rows, relations=relations)
+
+
+def _related(field: FieldProfile, expr: str, sql_type: str, text: str) -> Related:
+    """A field as relations are looked for with it. `text` makes a string of `{c}`, an expression of that SQL type."""
+    kinds = set(field.kinds)
+    absent = field.rows - sum(field.kinds.values())
+    if kinds and kinds <= {"integer", "number"}:
+        whole = "number" not in kinds
+        if sql_type == "json":
+            expr = f"TRY_CAST({expr} AS {'HUGEINT' if whole else 'DOUBLE'})"
+        if not whole:
+            expr = shred.number_column(f"{expr}::DOUBLE", floating=True)[0]
+        return Related(field.name, expr, "number", absent, "" if is_identifier(field) else f"({expr})::DOUBLE")
+    if kinds == {"string"} and field.strings is not None:
+        for name, kind, column in (("date-time", "moment", "TIMESTAMPTZ"), ("date", "day", "DATE")):
+            if field.strings.formats.get(name) == field.strings.count:
+                if sql_type in {"json", "varchar"}:
+                    expr = f"TRY_CAST({text.replace('{c}', expr)} AS {column})"
+                return Related(field.name, expr, cast("Any", kind), absent, f"epoch_us({expr}::TIMESTAMP)::DOUBLE")
+    return Related(field.name, f"NULLIF({expr}, 'null')" if sql_type == "json" else expr, "other", absent)
 
 
 def _rows(con: duckdb.DuckDBPyConnection, relation: str) -> int:
