@@ -31,6 +31,7 @@ def run(arguments: list[str]) -> NoReturn:
         profile,
         quarantine,
         replay,
+        report,
         rules,
         serve,
     )
