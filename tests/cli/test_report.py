@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import random
 import re
+import subprocess
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv
 import pytest
 
-from tests.cli.conftest import Command
+from tests.cli.conftest import ASSAY, Command
 from tests.conftest import Bench
 
 HOSTILE = "<script>alert(1)</script>"
@@ -120,3 +123,58 @@ def test_used_wrongly(assay: Command, file: Path, arguments: list[str], says: st
     ran = assay("report", *arguments)
     assert ran.code == 2
     assert says in ran.err
+
+
+# ---- the same on a terminal: `assay profile`
+
+
+def on_a_terminal(*arguments: str, folder: Path, **environment: str) -> str:
+    """What a command prints where somebody looks."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(folder)
+        base = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "CI"}}
+        os.execve(ASSAY, [str(ASSAY), *arguments], base | {"TERM": "xterm-256color", "COLUMNS": "100"} | environment)
+    said = b""
+    while True:
+        try:
+            part = os.read(terminal, 65_536)
+        except OSError:  # the other side is gone
+            break
+        if not part:
+            break
+        said += part
+    os.waitpid(pid, 0)
+    os.close(terminal)
+    return said.decode()
+
+
+def test_a_profile_has_small_histograms(assay: Command, file: Path) -> None:
+    ran = assay("profile", str(file))
+    assert ran.code == 0
+    lines = {line.split()[0]: line for line in ran.out.splitlines() if line}
+    assert re.search(r"[▁▂▃▄▅▆▇█]{12}", lines["fare"])
+    assert re.search(r"[▁▂▃▄▅▆▇█]{3} ", lines["city"])
+    assert "\x1b" not in ran.out
+
+
+def test_a_profile_on_a_terminal(file: Path) -> None:
+    said = on_a_terminal("profile", file.name, folder=file.parent)
+    assert "\x1b[34m" in said
+    assert re.search(r"[▁▂▃▄▅▆▇█]{12}", said)
+    plain = on_a_terminal("profile", file.name, folder=file.parent, NO_COLOR="1")
+    assert not re.search(r"\x1b\[3\d", plain)
+    assert re.search(r"[▁▂▃▄▅▆▇█]{12}", plain)
+
+
+def test_in_ascii_where_the_terminal_has_no_more(file: Path) -> None:
+    ran = subprocess.run(
+        [ASSAY, "profile", file.name],
+        cwd=file.parent,
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert ran.returncode == 0
+    assert re.search(rb"fare .*[1-9]{6}", ran.stdout)
