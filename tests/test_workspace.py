@@ -119,7 +119,15 @@ def test_a_query_that_fails_is_the_stores_failure(bench: Bench, workspace: Works
 def test_rendering_names_what_it_wrote_once(bench: Bench, workspace: Workspace) -> None:
     bench.enforce("d", {"a": NUMBER})
     written, _ = workspace.render()
-    names = {"app/contracts.py", "promconfig/data_quality_rules.yml", "promconfig/data_quality_rules.test.yml"}
+    names = {
+        "app/contracts.py",
+        "promconfig/data_quality_rules.yml",
+        "promconfig/data_quality_rules.test.yml",
+        "promconfig/grafana/dashboards/d.json",
+        "promconfig/grafana/dashboards/_collectors.json",
+        "promconfig/grafana/provisioning/dashboards/assay.yml",
+        "promconfig/grafana/provisioning/datasources/assay.yml",
+    }
     assert {str(path) for path in written} == names
     before = {name: (bench.folder / name).read_bytes() for name in names}
     assert workspace.render()[0] == []

@@ -37,7 +37,14 @@ __all__ = ["application", "collector"]
 _BEHIND: Final = 10
 
 #: What the extra `ui` brings.
-_PAGES_NEED: Final = ("jinja2", "markupsafe", "markdown_it", "scipy", "datamodel_code_generator")
+_PAGES_NEED: Final = (
+    "jinja2",
+    "markupsafe",
+    "markdown_it",
+    "scipy",
+    "datamodel_code_generator",
+    "grafana_foundation_sdk",
+)
 
 _log = structlog.get_logger("assay")
 

@@ -360,7 +360,7 @@ class Workspace:
     # ---- render
 
     def render(self, *, force: bool = False, thoroughly: bool = False) -> Rendered:
-        """Write `app/contracts.py`, the alerting rules and their tests from the active contracts. All or nothing.
+        """Write `app/contracts.py`, the alerting rules, their tests and dashboards from the active contracts. All or nothing.
 
         promtool reads the rules first, where it is installed; `thoroughly`, it runs their tests too.
 
@@ -377,6 +377,7 @@ class Workspace:
     ) -> tuple[dict[Path, bytes], bool]:
         """What follows from contracts, by path; and whether promtool has looked at the rules."""
         from assay.contract.source import source
+        from assay.monitor.dashboards import FOLDER, render_dashboards
         from assay.monitor.promtool import find_promtool
         from assay.monitor.rule_tests import render_rule_tests
         from assay.monitor.rules import render_rules
@@ -395,6 +396,10 @@ class Workspace:
             folder / "data_quality_rules.test.yml": tests,
             folder / "data_quality_rules.yml": rules,
         }
+        dashboards = render_dashboards(
+            ordered, settings, **({"prometheus_url": url} if (url := self.settings.prometheus_url) else {})
+        )
+        files |= {folder / FOLDER / name: data for name, data in dashboards.items()}
         return files, promtool is not None
 
     def remarks(self) -> list[str]:

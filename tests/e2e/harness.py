@@ -417,11 +417,21 @@ scrape_configs:
       - targets: ["127.0.0.1:{port}"]
 """
 
+ALERTING = """
+alerting:
+  alertmanagers:
+    - static_configs:
+        - targets: ["127.0.0.1:{port}"]
+"""
+
 
 class Prometheus:
     """One that scrapes a service, with the rules of the service's workspace."""
 
-    def __init__(self, program: Path, service: Service, *, interval: str = "1s") -> None:
+    def __init__(
+        self, program: Path, service: Service, *, interval: str = "1s", alertmanager: int | None = None
+    ) -> None:
+        """`alertmanager` is the port of who is told of alerts."""
         self._program = program
         self._service = service
         self._port = free_port()
@@ -431,6 +441,9 @@ class Prometheus:
         self._folder.mkdir(exist_ok=True)
         # The rules are made for these intervals: they are read from here.
         (self._folder / "prometheus.yml").write_text(PROMETHEUS_YML.format(interval=interval, port=service.port))
+        if alertmanager is not None:
+            with (self._folder / "prometheus.yml").open("a") as config:
+                config.write(ALERTING.format(port=alertmanager))
 
     def start(self) -> Self:
         log = self._service.root / "prometheus.log"

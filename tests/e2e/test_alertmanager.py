@@ -9,6 +9,7 @@ import subprocess
 import threading
 import urllib.request
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import field as attribute
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -20,7 +21,7 @@ import yaml
 
 from assay.monitor.alerts import alerts
 from assay.monitor.rule_settings import RuleSettings
-from tests.e2e.harness import ROOT, free_port, until
+from tests.e2e.harness import NDJSON, ROOT, Load, Prometheus, Service, free_port, lines, until
 
 pytestmark = pytest.mark.e2e
 
@@ -78,6 +79,13 @@ class Manager:
 
 @pytest.fixture
 def manager(tmp_path: Path) -> Iterator[Manager]:
+    with managing(tmp_path) as it:
+        yield it
+
+
+@contextmanager
+def managing(folder: Path, *, send_resolved: bool = False, group_interval: str = "5m") -> Iterator[Manager]:
+    """An Alertmanager with our configuration, which tells us instead of a team."""
     program = shutil.which("alertmanager") or shutil.which("prometheus-alertmanager")
     if program is None:
         pytest.skip("no Alertmanager here")
@@ -95,21 +103,21 @@ def manager(tmp_path: Path) -> Iterator[Manager]:
     server = HTTPServer(("127.0.0.1", 0), Receiver)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     config = yaml.safe_load(CONFIG.read_text())
-    config["route"]["group_wait"] = "1s"
+    config["route"] |= {"group_wait": "1s", "group_interval": group_interval}
     config["receivers"] = [
         {
             "name": "team",
-            "webhook_configs": [{"url": f"http://127.0.0.1:{server.server_port}/", "send_resolved": False}],
+            "webhook_configs": [{"url": f"http://127.0.0.1:{server.server_port}/", "send_resolved": send_resolved}],
         }
     ]
-    (tmp_path / "alertmanager.yml").write_text(yaml.safe_dump(config))
-    log = tmp_path / "alertmanager.log"
+    (folder / "alertmanager.yml").write_text(yaml.safe_dump(config))
+    log = folder / "alertmanager.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             [
                 program,
-                f"--config.file={tmp_path / 'alertmanager.yml'}",
-                f"--storage.path={tmp_path / 'data'}",
+                f"--config.file={folder / 'alertmanager.yml'}",
+                f"--storage.path={folder / 'data'}",
                 f"--web.listen-address=127.0.0.1:{it.port}",
                 "--cluster.listen-address=",
             ],
@@ -179,3 +187,52 @@ def test_no_collector_explains_all_datasets(manager: Manager) -> None:
     assert until(lambda: len(manager.told) > 0, 20)
     assert until(lambda: manager.held_back() == {"Silence"}, 10)
     assert manager.messages() == [{"CollectorDown"}]
+
+
+def test_an_alert_of_real_data_is_told_with_links_that_work_and_then_resolved(
+    tmp_path: Path, prometheus_program: Path
+) -> None:
+    """Collector, Prometheus and Alertmanager: one message for one fault, pages that open, and all clear."""
+    broken = [False]
+    with (
+        managing(tmp_path, send_resolved=True, group_interval="2s") as it,
+        Service(tmp_path / "workspace", environment={"ASSAY_ALERT_WINDOWS": "1m"}, alert_hold="0s") as service,
+    ):
+        schema = {"type": "object", "properties": {"fare": {"type": "number", "maximum": 100}}, "required": ["fare"]}
+        service.enforce("rides", schema)
+        prometheus = Prometheus(prometheus_program, service, alertmanager=it.port)
+        assert service.run("rules").returncode == 0
+        service.start()
+
+        def step(_: int) -> None:
+            service.post("/collect/rides", lines([{"fare": 5_000 if broken[0] else 50}] * 20), NDJSON)
+
+        with prometheus, Load(1, step, per_second=4):
+            assert until(lambda: prometheus.get("/api/v1/query?query=assay:events:n1m")["result"] != [], 30)
+            broken[0] = True
+            assert until(lambda: _has(it, "firing", "RejectRate"), 60), it.told
+            broken[0] = False
+            assert until(lambda: _has(it, "resolved", "RejectRate"), 150), it.told[-1]
+
+        message = next(each for each in it.told if each["status"] == "firing")
+        assert message["groupLabels"] == {"dataset": "rides"}
+        # What RejectRate explains is held back, or was told before it.
+        for alert in (alert for each in it.told for alert in each["alerts"]):
+            assert "rides" in alert["annotations"]["summary"]
+            for link in ("dashboard", "runbook_url"):
+                page, _, anchor = alert["annotations"][link].partition("#")
+                assert page.startswith(f"http://127.0.0.1:{service.port}/ui/")
+                with urllib.request.urlopen(page, timeout=10) as answer:
+                    text = answer.read().decode()
+                assert not anchor or f'id="{anchor}"' in text
+        (firing,) = (each for each in message["alerts"] if each["labels"]["alertname"] == "RejectRate")
+        assert firing["annotations"]["dashboard"].endswith("/ui/datasets/rides/quarantine")
+
+
+def _has(it: Manager, status: str, name: str) -> bool:
+    """Whether a message said of an alert that it fires, or does no more."""
+    return any(
+        alert["status"] == status and alert["labels"]["alertname"] == name
+        for message in it.told
+        for alert in message["alerts"]
+    )

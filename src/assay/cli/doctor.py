@@ -47,6 +47,7 @@ def _look(settings: Settings) -> Iterator[_Finding]:
     for module, extra in (
         ("datamodel_code_generator", "profile"),
         ("scipy", "profile"),
+        ("grafana_foundation_sdk", "profile"),
         ("yaml", "profile"),
         ("jinja2", "ui"),
     ):

@@ -10,6 +10,7 @@ import typer
 from assay import settings as configuration
 from assay.cli.options import ForceOption, JsonOption, StoreOption
 from assay.cli.output import app, result, say
+from assay.cli.progress import progress
 from assay.cli.rules import say_rendered
 from assay.cli.tables import contract_table
 from assay.errors import UsageError
@@ -39,7 +40,8 @@ def learn(
     name = dataset or _default(settings)
     if activate and not force:
         workspace.refuse_edited()  # before a version is written that could not be activated
-    contract = workspace.learn(name, budget=budget)
+    with progress(f"learning {name}") as tell:
+        contract = workspace.learn(name, budget=budget, progress=tell)
     assert contract.version is not None
     rendered = (
         workspace.activate(name, contract.version, force=force, how="assay learn --activate") if activate else None

@@ -44,8 +44,10 @@ def plain(text: str) -> str:
 def result(text: str, document: Any, *, as_json: bool) -> None:
     """A command's result: `text` for people, `document` with `--json`."""
     full = json.dumps(document, ensure_ascii=False, indent=2, default=str) if as_json else text
+    encoding = sys.stdout.encoding or "utf-8"
     try:
-        sys.stdout.write(full + "\n")
+        # What a terminal cannot show is shown by its number.
+        sys.stdout.write(full.encode(encoding, "backslashreplace").decode(encoding) + "\n")
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read has seen enough; the command goes on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

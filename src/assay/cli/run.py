@@ -29,6 +29,7 @@ _COMMANDS: Final = (
     "profile",
     "quarantine",
     "replay",
+    "report",
     "rules",
     "serve",
 )
@@ -57,8 +58,9 @@ def run(arguments: list[str]) -> NoReturn:
         error.show()
         sys.exit(2)
     except ModuleNotFoundError as error:
+        extra = "ui" if error.name in {"jinja2", "markupsafe", "markdown_it"} else "profile"
         say(
-            f"assay: this needs the package {error.name}, which is not installed; pip install 'assay[profile]' brings it"
+            f"assay: this needs the package {error.name}, which is not installed; pip install 'assay[{extra}]' brings it"
         )
         sys.exit(2)
     except OSError as error:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
-from assay.cli.output import plain
+from assay.cli.output import plain as plain_text
 from assay.contract.document import Contract, Field
 from assay.contract.relations import relations
 from assay.contract.words import figure, rule_in_words
 from assay.profile.document import FieldProfile, Profile
+from assay.ui.first_look import heights
+from assay.ui.text_bars import text_bars
 
-__all__ = ["aligned", "contract_table", "profile_table", "rules_table"]
+__all__ = ["aligned", "contract_table", "print_profile", "profile_table", "rules_table"]
 
 _NAMES_SHOWN: Final = 5
 
@@ -24,16 +26,16 @@ def contract_table(contract: Contract) -> str:
     lines += ["", _cost(contract)]
     if soft := relations(contract):
         lines += ["", "Between fields, counted and never refused:"]
-        lines += aligned([(plain(relation.rule), relation.says) for relation in soft])
+        lines += aligned([(plain_text(relation.rule), relation.says) for relation in soft])
     if keys := contract.evidence.get("keys", []):
         lines += ["", "Keys, as it seems:"]
-        lines += aligned([(plain(str(key["field"])), str(key["says"])) for key in keys])
+        lines += aligned([(plain_text(str(key["field"])), str(key["says"])) for key in keys])
     left_out = contract.evidence.get("left_out", [])
     if left_out:
         lines += ["", "Left out for lack of rows:"]
         grouped: dict[tuple[str, int], list[str]] = {}
         for each in left_out:
-            grouped.setdefault((str(each["claim"]), each["rows_needed"]), []).append(plain(str(each["field"])))
+            grouped.setdefault((str(each["claim"]), each["rows_needed"]), []).append(plain_text(str(each["field"])))
         lines += aligned(
             [(f"{claim}, from {needed:,} rows on", _listed(names)) for (claim, needed), names in grouped.items()]
         )
@@ -71,35 +73,66 @@ def _cost(contract: Contract) -> str:
     )
 
 
-def profile_table(profile: Profile) -> str:
-    """The figures of each field."""
-    head = ("field", "type", "missing", "null", "distinct", "min", "median", "max")
-    rows = [head, *(_figures(label, field) for label, field in profile.walk())]
-    return "\n".join([f"{profile.dataset or 'data'}: {profile.rows:,} rows", "", *aligned(rows)])
+_HEAD: Final = ("field", "type", "missing", "null", "distinct", "spread", "min", "median", "max", "most often")
+_NUMERIC: Final = frozenset(("missing", "null", "distinct", "min", "median", "max"))
 
 
-def _figures(label: str, field: FieldProfile) -> tuple[str, ...]:
+def profile_table(profile: Profile, *, plain: bool = False) -> str:
+    """The figures of each field, with a small histogram; `plain`: in ASCII alone."""
+    rows = [_HEAD, *(_figures(label, field, profile.rows, plain=plain) for label, field in profile.walk())]
+    return "\n".join([_title(profile), "", *(line.rstrip() for line in aligned(rows))])
+
+
+def print_profile(profile: Profile) -> None:
+    """The same on a terminal: in colours, unless NO_COLOR says otherwise, and as wide as it is."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+        title=_title(profile),
+        title_justify="left",
+        title_style="",
+        expand=True,
+    )
+    for name in _HEAD:
+        justify: Literal["left", "right"] = "right" if name in _NUMERIC else "left"
+        # The last column gives way where the terminal is narrow.
+        table.add_column(
+            name, justify=justify, no_wrap=True, overflow="ellipsis", ratio=1 if name == _HEAD[-1] else None
+        )
+    styles = ("bold", "", "yellow", "yellow", "", "blue", "", "", "", "")
+    for label, field in profile.walk():
+        cells = _figures(label, field, profile.rows, plain=False)
+        table.add_row(
+            *(Text(cell, style="" if cell == "0" else style) for cell, style in zip(cells, styles, strict=True))
+        )
+    Console().print(table)
+
+
+def _title(profile: Profile) -> str:
+    return f"{plain_text(profile.dataset) or 'data'}: {profile.rows:,} rows"
+
+
+def _figures(label: str, field: FieldProfile, rows: int, *, plain: bool) -> tuple[str, ...]:
     absent = field.types.get("absent", 0)
     missing = f"{absent:,}" if absent else f"{field.types.get('missing', 0):,}"
     null = "" if absent else f"{field.types.get('null', 0):,}"
-    kinds = "|".join(field.kinds) or "nothing"
+    bars = text_bars(heights(field, rows), plain=plain)
+    start = (plain_text(label), "|".join(field.kinds) or "nothing", missing, null)
     if field.numbers is not None:
         numbers = field.numbers
         ends = [figure(value) for value in (numbers.minimum, numbers.median, numbers.maximum)]
-        return (label, kinds, missing, null, f"{numbers.distinct:,}", *ends)
+        return (*start, f"{numbers.distinct:,}", bars, *ends, "")
     if field.strings is not None:
-        most = ", ".join(value if len(value) <= 20 else value[:19] + "…" for value, _ in field.strings.values[:3])
-        return (
-            label,
-            kinds,
-            missing,
-            null,
-            f"{field.strings.distinct:,}",
-            "",
-            "",
-            f"most often {most}" if most else "",
+        most = ", ".join(
+            plain_text(value if len(value) <= 20 else value[:19] + "…") for value, _ in field.strings.values[:3]
         )
-    return (label, kinds, missing, null, "", "", "", f"true in {field.true:,}" if "boolean" in field.kinds else "")
+        return (*start, f"{field.strings.distinct:,}", bars, "", "", "", most)
+    return (*start, "", bars, "", "", "", f"true in {field.true:,}" if "boolean" in field.kinds else "")
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 from assay.contract.document import Field
 from assay.contract.evidence import SPECIAL_BINS, Bins
 from assay.ui.history import Bar
-from assay.ui.scales import Scale, percent, scale_for, short
+from assay.ui.scales import Scale, percent, scale_for, scale_of, short
 
 __all__ = ["BinRow", "bin_rows", "distribution", "sparkline"]
 
@@ -29,6 +29,10 @@ _BASE: Final = 108
 _HEIGHT: Final = 130
 #: Bins narrower than this are drawn this wide: a single value has no width of its own.
 _NARROWEST: Final = 5.0
+#: A profile has nine inner edges; more are of bins that were made to be drawn.
+_COARSE: Final = 12
+#: A bin so many times as dense as both its neighbours is a spike.
+_SPIKE: Final = 5.0
 _ROW: Final = 20
 _MOST_ROWS: Final = 10
 _LABEL: Final = 118
@@ -105,7 +109,8 @@ def _numbers(field: Field, bins: Bins, rows: Sequence[BinRow]) -> Markup:
     assert bins.low is not None
     assert bins.high is not None
     low, high = _with_bounds(field, bins.low, bins.high)
-    scale = scale_for(bins.low, bins.high, bins.edges)
+    made = scale_of if len(bins.edges) > _COARSE else scale_for
+    scale = made(bins.low, bins.high, bins.edges)
     if low <= 0 < scale.low and scale.kind == "log":
         low = scale.low
     axis = Scale(scale.kind, low, high, scale.unit)
@@ -118,9 +123,8 @@ def _numbers(field: Field, bins: Bins, rows: Sequence[BinRow]) -> Markup:
     spans = [_span(x(a), x(b)) for a, b in pairwise(ends)]
     density = [row.expected / (b - a) for row, (a, b) in zip(own, spans, strict=True)]
     live = [(row.live or 0) / (b - a) for row, (a, b) in zip(own, spans, strict=True)]
-    wide = [d for d, (a, b) in zip(density, spans, strict=True) if b - a > 2 * _NARROWEST]
     # One spike must not flatten the rest: it is cut, and says its share.
-    top = min(max([*density, *live]), 3 * max(wide)) if wide and max(wide) > 0 else max([*density, *live, 1e-9])
+    top = max([*_without_spikes(density), *_without_spikes(live), 1e-9]) * 1.02
 
     def y(value: float) -> float:
         return _BASE - min(value / top, 1.0) * (_BASE - _TOP)
@@ -129,7 +133,7 @@ def _numbers(field: Field, bins: Bins, rows: Sequence[BinRow]) -> Markup:
     spikes: list[str] = []
     for (a, b), value, row in zip(spans, density, own, strict=True):
         parts.append(_tag("rect", "expected", x=a, y=y(value), width=b - a, height=_BASE - y(value), title=_said(row)))
-        if value > top * 1.001:
+        if value > top:
             spikes.append(_text(b + 4, _TOP + 9, percent(row.expected), "note", "start"))
     if own and own[0].live is not None:
         points = "".join(
@@ -139,6 +143,13 @@ def _numbers(field: Field, bins: Bins, rows: Sequence[BinRow]) -> Markup:
         parts.append(_tag("path", "live", d=points))
     parts += [*spikes, *_beyond(rows), *_bounds(field, axis, x), *_axis(axis, x)]
     return _svg(_HEIGHT if axis.kind == "linear" else _HEIGHT + 12, _summary(field, rows), parts)
+
+
+def _without_spikes(density: Sequence[float]) -> list[float]:
+    """Those that do not tower over their neighbours; all, where nothing else is left."""
+    ends = [density[1:2] or density[:1], *([a, b] for a, b in zip(density, density[2:], strict=False)), density[-2:-1]]
+    kept = [d for d, beside in zip(density, ends, strict=False) if d <= _SPIKE * max(beside, default=d)]
+    return kept if any(kept) else list(density)
 
 
 def _span(a: float, b: float) -> tuple[float, float]:
@@ -258,7 +269,7 @@ def _categories(field: Field, rows: Sequence[BinRow]) -> Markup:
             _tag("rect", "expected", x=_LABEL, y=y, width=row.expected / top * room, height=15, title=_said(row))
         )
         if row.live is not None:
-            kind = "beyond" if row.label == "_other" and row.live > row.expected else "live-bar"
+            kind = "beyond" if row.label == "_other" and row.live > 1.2 * row.expected + 0.01 else "live-bar"
             parts.append(_tag("rect", kind, x=_LABEL, y=y + 5, width=max(row.live / top * room, 0.5), height=5))
         end = _LABEL + max(row.expected, row.live or 0) / top * room
         parts.append(_text(end + 6, y + 12, percent(row.expected if row.live is None else row.live), "note", "start"))

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Literal
 
-__all__ = ["Scale", "counted", "percent", "scale_for", "short"]
+__all__ = ["Scale", "counted", "percent", "scale_for", "scale_of", "short"]
 
-#: How much more evenly the quantiles must lie on a logarithmic axis before a reader is asked to read one.
-_WORTH_IT: Final = 2.4
+#: A reader is asked to read a logarithm only where a tenth of the values would take so much of a plain axis, and where
+#: they lie more evenly on the other.
+_CROWDED: Final = 0.6
+_WORTH_IT: Final = 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,16 @@ class Scale:
         """The place of a value: 0 at `low`, 1 at `high`, and beyond them outside."""
         low, high = self._bent(self.low), self._bent(self.high)
         return (self._bent(value) - low) / (high - low) if high > low else 0.5
+
+    def value(self, place: float) -> float:
+        """The value at a place between 0 and 1: the way back from `at`."""
+        low, high = self._bent(self.low), self._bent(self.high)
+        bent = low + place * (high - low)
+        if self.kind == "linear":
+            return bent
+        if self.kind == "log":
+            return float(10.0**bent)
+        return math.copysign((10.0 ** abs(bent) - 1) * self.unit, bent)
 
     def ticks(self, wanted: int = 4) -> list[float]:
         """Round values along the axis, about as many as wanted."""
@@ -66,16 +78,29 @@ def scale_for(low: float, high: float, quantiles: Sequence[float]) -> Scale:
 
     `quantiles` are the inner edges of bins of like shares. An axis is judged by its widest gap between two of them.
     """
-    points = sorted({low, *quantiles, high})
+    linear, bent, points = _axes(low, high, quantiles)
+    if bent is None:
+        return linear
+    plain = _widest(linear, points)
+    return bent if plain > _CROWDED and _widest(bent, points) < _WORTH_IT * plain else linear
+
+
+def scale_of(low: float, high: float, edges: Sequence[float]) -> Scale:
+    """The axis that fine bins were made on: the one on which they are of like width."""
+    linear, bent, points = _axes(low, high, edges)
+    return bent if bent is not None and _widest(bent, points) < _widest(linear, points) else linear
+
+
+def _axes(low: float, high: float, inner: Sequence[float]) -> tuple[Scale, Scale | None, list[float]]:
+    """The plain axis, the logarithmic one where there can be one, and the points to judge them by."""
+    points = sorted({low, *inner, high})
     linear = Scale("linear", low, high)
     if len(points) < 4 or not math.isfinite(high - low) or high <= low:
-        return linear
+        return linear, None, points
     if low > 0:
-        bent = Scale("log", low, high)
-    else:
-        sizes = sorted(abs(point) for point in points if point)
-        bent = Scale("symlog", low, high, unit=sizes[len(sizes) // 4])
-    return bent if _widest(bent, points) * _WORTH_IT < _widest(linear, points) else linear
+        return linear, Scale("log", low, high), points
+    sizes = sorted(abs(point) for point in points if point)
+    return linear, Scale("symlog", low, high, unit=sizes[len(sizes) // 4]), points
 
 
 def _widest(scale: Scale, points: Sequence[float]) -> float:

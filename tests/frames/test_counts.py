@@ -1,0 +1,115 @@
+"""Values counted into bins: the same counts from every form that a source can have."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from assay.contract.document import Contract
+from assay.errors import UnknownDataset
+from assay.frames.counts import count_source, count_stored
+from assay.store.embedded import connect
+from tests.conftest import Bench
+
+ROWS: list[dict[str, Any]] = [
+    {"a": 0.5, "s": "x"},
+    {"a": 1.5, "s": "y"},
+    {"a": 9.0, "s": None},
+    {"a": None, "s": "x"},
+]
+#: b0, b1, null, low, high, _other; x, null, low, high, _other.
+COUNTED = {"a": [1, 1, 1, 0, 1, 0], "s": [2, 1, 0, 0, 1]}
+
+
+def bins(**document: Any) -> dict[str, Any]:
+    return {"bins": {"rows": 10, "share": {}, **document}}
+
+
+CONTRACT = Contract.parse(
+    {
+        "type": "object",
+        "properties": {
+            "a": {"type": ["number", "null"], "x-assay": bins(edges=[1.0], low=0, high=2)},
+            "s": {"type": ["string", "null"], "x-assay": bins(values=["x"])},
+        },
+    },
+    dataset="d",
+)
+NESTED = Contract.parse(
+    {
+        "type": "object",
+        "properties": {"o": {"type": "object", "properties": {"a": {"type": "number", "x-assay": bins(edges=[1.0])}}}},
+    }
+)
+
+
+def write(path: Path) -> Path:
+    table = pa.Table.from_pylist(ROWS)
+    if path.suffix == ".parquet":
+        pq.write_table(table, path)
+    elif path.suffix == ".ndjson":
+        path.write_text("".join(json.dumps(row) + "\n" for row in ROWS) + "[1]\nbroken\n")
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(ROWS))
+    else:
+        path.write_text("a,s\n0.5,x\n1.5,y\n9.0,\n,x\n")
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "ndjson", "json", "csv"])
+def test_a_file(tmp_path: Path, suffix: str) -> None:
+    told: list[float] = []
+    assert count_source(write(tmp_path / f"rows.{suffix}"), [CONTRACT], progress=told.append) == [COUNTED]
+    assert told[-1] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(pa.decimal128(5, 1), id="decimals"),
+        pytest.param(pa.float32(), id="floats"),
+        pytest.param(None, id="a dictionary"),
+    ],
+)
+def test_any_column(kind: pa.DataType | None) -> None:
+    plain = pa.array([0.5, 1.5, 9.0, None])
+    table = pa.table({"a": plain.dictionary_encode() if kind is None else plain.cast(kind), "s": ["x", "y", None, "x"]})
+    assert count_source(table, [CONTRACT]) == [COUNTED]
+
+
+def test_a_column_that_is_not_there_is_null_in_every_row() -> None:
+    ((counts,),) = [count_source(pa.table({"s": ["x"]}), [CONTRACT])]
+    assert counts["a"] == [0, 0, 1, 0, 0, 0]
+
+
+def test_several_contracts_in_one_pass_and_fields_in_objects() -> None:
+    table = pa.table({"o": [{"a": 0.5}, {"a": 2.0}, None], "s": ["x", "x", "x"]})
+    flat, nested = count_source(table, [CONTRACT, NESTED])
+    assert flat["s"] == [3, 0, 0, 0, 0]
+    assert nested["o.a"] == [1, 1, 1, 0, 0, 0]
+
+
+def test_what_is_stored(bench: Bench) -> None:
+    bench.enforce("d", {"a": {"type": ["number", "null"]}, "s": {"type": ["string", "null"]}})
+    with bench.service() as service:
+        service.lines("/collect/d", *ROWS)
+        service.lines("/collect/learner", *ROWS)
+    con = connect(bench.store)
+    try:
+        for dataset in ("d", "learner"):
+            assert count_stored(con, dataset, [CONTRACT]) == [COUNTED]
+        assert count_stored(con, "other", [CONTRACT]) == [{"a": [0] * 6, "s": [0] * 5}]
+    finally:
+        con.close()
+
+
+def test_an_empty_store_has_nothing(tmp_path: Path) -> None:
+    import duckdb
+
+    with duckdb.connect(tmp_path / "s.duckdb") as con, pytest.raises(UnknownDataset):
+        count_stored(con, "d", [CONTRACT])
