@@ -345,11 +345,11 @@ class Workspace:
 
         check_name(dataset)
         found = import_contract(source, dataset)
-        former = self._former(dataset)
+        former = self.former(dataset)
         contract = found.contract if former is None else with_evidence(found.contract, former)
         return replace(found, contract=self.versions.add(contract))
 
-    def _former(self, dataset: str) -> Contract | None:
+    def former(self, dataset: str) -> Contract | None:
         """The version that the next one follows: the active one, else the newest."""
         active = self.versions.active(dataset)
         numbers = self.versions.numbers(dataset)

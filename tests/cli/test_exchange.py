@@ -45,6 +45,7 @@ def test_what_is_exported_is_imported_again(assay: Command, flights: Bench, form
     ran = assay("import", str(path), "--dataset", "flights")
     assert ran.code == 0
     assert "flights@2 is a proposal; `assay activate flights 2` enforces it" in ran.err
+    assert "beside flights@1: same\n" in ran.err
     assert assay("diff", "flights@1", "flights@2", "--json").document["verdict"] == "same"
 
 
@@ -78,7 +79,9 @@ def test_a_hand_edit_of_the_rendered_models_comes_in(assay: Command, flights: Be
     assert "`assay import app/contracts.py:Flights --dataset flights` makes a version of the change" in refused.err
     ran = assay("import", "app/contracts.py:Flights", "--dataset", "flights", "--json")
     assert ran.code == 0
+    assert "beside flights@1: narrows; `assay diff flights@1 flights@2` says how" in ran.err
     assert "`assay activate flights 2 --force` enforces it" in ran.err
+    assert ran.document["verdict"] == "narrows"
     salary, name = (ran.document["schema"]["properties"][each] for each in ("salary", "name"))
     assert salary["minimum"] == 30
     assert salary["title"] == "Pay"
