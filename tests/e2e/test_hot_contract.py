@@ -120,7 +120,7 @@ def test_a_change_takes_effect_within_2_s_and_no_request_fails(service: Service)
                 edit(service, version)
                 took.append(time.monotonic() - began)
             switched.append((began, time.monotonic(), version))
-            time.sleep(0.05)
+            time.sleep(0.1)
     for sender in senders:
         sender.close()
     seen = sorted((each for sender in senders for each in sender.seen), key=lambda each: each.began)
@@ -139,7 +139,7 @@ def test_a_change_takes_effect_within_2_s_and_no_request_fails(service: Service)
         between = {each.version for each in seen if each.began > known and each.ended < until_then}
         assert between <= {version}
         told_apart += len(between)
-    assert told_apart > SWITCHES // 5
+    assert told_apart > SWITCHES // 10
     service.flush()
     # The table says the same as the answers: each row under the version that lets it pass.
     rows = service.rows("SELECT _contract, x, y, count(*) FROM d GROUP BY ALL ORDER BY ALL")

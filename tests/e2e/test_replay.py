@@ -52,7 +52,7 @@ class Refused:
 def wait(opens: Callable[[], bool], rng: random.Random) -> None:
     """Until some moment of a replay: while the store is open for a portion, or between two of them."""
     until(opens, 5, every_s=0.001)
-    time.sleep(rng.choice([0.2, 1.5]) * rng.random())
+    time.sleep(rng.choice([0.2, 1.5, 4]) * rng.random())
     if rng.random() < 0.5:
         until(opens, 1, every_s=0.001)
         time.sleep(0.03 * rng.random())
