@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from assay.contract.document import Contract, Field
+from assay.contract.evidence import Bins
 from assay.contract.words import figure, rule_in_words
 from assay.profile.document import FieldProfile, Profile
 
@@ -16,7 +17,7 @@ def contract_table(contract: Contract) -> str:
     fields = [(label, rule_in_words(field), _seen(field)) for label, field in contract.root.walk()]
     lines = [f"{contract.dataset}@{contract.version}, learned from {contract.rows:,} rows", ""]
     lines += aligned([("field", "rule", "seen"), *fields])
-    lines += ["", _cost(contract)]
+    lines += ["", _cost(contract), "", *_stream(contract)]
     left_out = contract.evidence.get("left_out", [])
     if left_out:
         lines += ["", "Left out for lack of rows:"]
@@ -42,6 +43,53 @@ def _cost(contract: Contract) -> str:
         f"and {len(claims)} rules on what was never seen (missing, null, another type, value or shape, a sign)\n"
         f"at most {sum(claims):.1e}: {max(claims, default=0):.1e} each or less, and less with more rows."
     )
+
+
+def _stream(contract: Contract) -> Iterator[str]:
+    """What the drift alerts take for granted of the stream, and how often they are expected to be wrong."""
+    from assay.monitor.bins import binned_fields
+    from assay.monitor.recording import false_alarms
+
+    stretches = contract.evidence.get("stretches", [])
+    binned = binned_fields(contract)
+    restless = [(label, field.bins) for label, field in binned if field.bins and not _is_independent(field.bins)]
+    if not stretches:
+        yield "Alerts take the values for independent: too few stretches of time are known that could be compared."
+    else:
+        cut = " and ".join(f"{each['count']:,} stretches of {each['seconds']:g} s" for each in stretches)
+        if restless:
+            yield f"Compared over {cut}, these fields change by more than chance, and their limits are wider:"
+            yield from aligned([(label, _tolerated(own)) for label, own in restless])
+        else:
+            yield f"Compared over {cut}, no field changes by more than chance."
+    yield _volume(contract)
+    yield f"By chance, FieldDrift is expected to raise at most {false_alarms(contract):.2g} alarms in 30 days."
+
+
+def _volume(contract: Contract) -> str:
+    from assay.monitor.recording import volume_waves
+    from assay.profile.seasons import DAYS, WEEKDAYS_DAYS
+
+    days = contract.evidence.get("hours", 0) / 24
+    if waves := volume_waves(contract):
+        what = "hours of the day and days of the week" if max(waves)[0] > 24 else "hours of the day"
+        return f"Volume is compared with the hour before, and follows the {what} as in the last {days:.0f} days."
+    if days:
+        return f"Volume is compared with the hour before: in the last {days:.0f} days hours of the day told no more."
+    return (
+        f"Volume is compared with the hour before: hours of the day take a history of {DAYS} days, days of the week "
+        f"one of {WEEKDAYS_DAYS}."
+    )
+
+
+def _is_independent(own: Bins) -> bool:
+    return own.spread == 1 and not own.tolerance
+
+
+def _tolerated(own: Bins) -> str:
+    parts = [f"{own.spread:g} times chance"] if own.spread > 1 else []
+    parts += [f"a distance of {own.tolerance:g}"] if own.tolerance else []
+    return " and ".join(parts)
 
 
 def profile_table(profile: Profile) -> str:
