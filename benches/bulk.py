@@ -1,4 +1,4 @@
-"""NDJSON in large bodies over HTTP, durable, counted and in the table; against the bare parts strung together.
+"""NDJSON and Arrow in large bodies over HTTP, durable, counted and in the table; against the bare parts strung together.
 
 python -m benches.bulk [--events 1000000] [--rounds 3]
 """
@@ -13,7 +13,7 @@ import json
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from assay.errors import ServiceError
 from benches import servers
-from benches.events import LINES, agrawal, bodies, learned, with_text, with_unknown
+from benches.events import LINES, agrawal, arrow_bodies, bodies, learned, with_text, with_unknown
 from benches.parts import Parts, pydantic_errors
 from benches.report import Threshold, table
 
@@ -30,10 +30,14 @@ __all__ = ["Result", "arguments", "main", "measure", "send"]
 
 #: How many send at once, each waiting for its answer before it sends again.
 _CLIENTS: Final = 4
-_RUNS: Final = ("good", "parts", "unknown", "bad", "pydantic")
+_NDJSON: Final = "application/x-ndjson"
+_ARROW: Final = "application/vnd.apache.arrow.stream"
+_RUNS: Final = ("good", "parts", "arrow", "arrow parts", "unknown", "bad", "pydantic")
 _NAMES: Final = {
     "good": "assay over HTTP, all good",
     "parts": "the bare parts, no HTTP",
+    "arrow": "assay over HTTP, all good, Arrow",
+    "arrow parts": "the bare parts of Arrow, no HTTP",
     "unknown": "assay over HTTP, one unknown field in each",
     "bad": "assay over HTTP, all bad",
     "pydantic": "Pydantic with `errors()` alone, all bad",
@@ -56,6 +60,7 @@ class Result:
         """What is asked of assay."""
         return [
             Threshold("all good: assay / the bare parts", self.ratio("good", "parts"), 0.6),
+            Threshold("Arrow: assay / the bare parts", self.ratio("arrow", "arrow parts"), 0.6),
             Threshold("all bad: assay / Pydantic alone", self.ratio("bad", "pydantic"), 1 / 3),
             Threshold("all bad: assay, events/s", median(self.per_s["bad"]), 50_000),
             Threshold("one unknown field: assay / all good", self.ratio("unknown", "good"), 0.5),
@@ -90,6 +95,7 @@ def measure(*, events: int, rounds: int, distinct: int = 100_000) -> Result:
         sample = agrawal(distinct)
         contract = learned(sample, root / "contracts")
         good = bodies(sample)
+        streams = arrow_bodies(sample)
         unknown = bodies([with_unknown(event) for event in sample])
         bad = bodies([with_text(event) for event in sample])
         server = stack.enter_context(servers.assay_uvicorn(root / "assay", root / "contracts"))
@@ -108,20 +114,30 @@ def measure(*, events: int, rounds: int, distinct: int = 100_000) -> Result:
         for _ in range(rounds):
             for name, pool, some in (
                 ("good", good, count),
+                ("arrow", streams, count),
                 ("unknown", unknown, count),
                 ("bad", bad, max(1, count // 4)),
             ):
-                _over_http(result, name, server, list(itertools.islice(itertools.cycle(pool), some)))
+                chosen = list(itertools.islice(itertools.cycle(pool), some))
+                _over_http(result, name, server, chosen)
                 if name == "good":
-                    chosen = list(itertools.islice(itertools.cycle(good), count))
-                    result.per_s["parts"].append(sum(map(_lines, chosen)) / parts.run(chosen))
+                    result.per_s["parts"].append(len(chosen) * LINES / parts.run(chosen, parts.rows))
+                elif name == "arrow":
+                    result.per_s["arrow parts"].append(len(chosen) * LINES / parts.run(chosen, parts.compared))
             result.per_s["pydantic"].append(len(lines) / pydantic_errors(contract, lines))
-            _steps(result, parts, good)
+            _steps(result, parts, good, streams)
             _http_read(result, idle, list(itertools.islice(itertools.cycle(good), count)))
     return result
 
 
-def send(server: servers.Server, chosen: Sequence[bytes], *, expect: Callable[[Any], bool] | None = None) -> float:
+def send(
+    server: servers.Server,
+    chosen: Iterable[bytes],
+    *,
+    content_type: str = _NDJSON,
+    expect: Callable[[Any], bool] | None = None,
+    senders: int = _CLIENTS,
+) -> float:
     """Send bodies by several clients that keep their connections; seconds until the last answer.
 
     Raises:
@@ -139,7 +155,7 @@ def send(server: servers.Server, chosen: Sequence[bytes], *, expect: Callable[[A
                     body = next(waiting, None)
                 if body is None:
                     return
-                con.request("POST", "/collect", body, {"Content-Type": "application/x-ndjson"})
+                con.request("POST", "/collect", body, {"Content-Type": content_type})
                 answer = con.getresponse()
                 said = answer.read()
                 if answer.status != 200 or not (expect or _all_accepted)(json.loads(said)):
@@ -149,7 +165,7 @@ def send(server: servers.Server, chosen: Sequence[bytes], *, expect: Callable[[A
         finally:
             con.close()
 
-    threads = [threading.Thread(target=client) for _ in range(_CLIENTS)]
+    threads = [threading.Thread(target=client) for _ in range(senders)]
     began = time.perf_counter()
     for thread in threads:
         thread.start()
@@ -168,23 +184,23 @@ def _over_http(result: Result, name: str, server: servers.Server, chosen: Sequen
     def refused(answer: dict[str, Any]) -> bool:
         return bool(answer["accepted"] == 0)
 
-    events = sum(map(_lines, chosen))
+    events = len(chosen) * LINES
     before = server.cpu_s()
     began = time.perf_counter()
-    answered = send(server, chosen, expect=refused if name == "bad" else None)
+    content_type = _ARROW if name == "arrow" else _NDJSON
+    answered = send(server, chosen, content_type=content_type, expect=refused if name == "bad" else None)
     server.flush()
     result.per_s[name].append(events / (time.perf_counter() - began))
     result.answered_per_s[name].append(events / answered)
-    for pid, spent in server.cpu_s().items():
-        which = "the service" if pid == server.pid else "the process that applies"
-        result.cpu.setdefault(f"all of it, {_NAMES[name].partition(', ')[2]}: {which}", []).append(
-            (spent - before.get(pid, 0)) / events * 1e6
+    for role, spent in server.cpu_s().items():
+        result.cpu.setdefault(f"all of it, {_NAMES[name].partition(', ')[2]}: {role}", []).append(
+            (spent - before.get(role, 0)) / events * 1e6
         )
 
 
-def _steps(result: Result, parts: Parts, good: Sequence[bytes]) -> None:
+def _steps(result: Result, parts: Parts, good: Sequence[bytes], streams: Sequence[bytes]) -> None:
     """CPU seconds of each bare step, all of its threads."""
-    events = sum(map(_lines, good))
+    events = len(good) * LINES
 
     batches = []
     spent: dict[str, float] = {}
@@ -201,6 +217,8 @@ def _steps(result: Result, parts: Parts, good: Sequence[bytes]) -> None:
         timed("SQLite record", parts.sqlite, timed("Arrow IPC, LZ4", parts.ipc, batch))
         batches.append(batch)
     timed("DuckDB insert", parts.duckdb, batches)
+    for body in streams:
+        timed("Arrow: compare", parts.compare, timed("Arrow: read and validate", parts.read, body))
     for step, seconds in spent.items():
         result.cpu.setdefault(step, []).append(seconds / events * 1e6)
 
@@ -210,11 +228,7 @@ def _http_read(result: Result, idle: servers.Server, chosen: Sequence[bytes]) ->
     before = sum(idle.cpu_s().values())
     send(idle, chosen)
     spent = sum(idle.cpu_s().values()) - before
-    result.cpu.setdefault("HTTP read (no-op)", []).append(spent / sum(map(_lines, chosen)) * 1e6)
-
-
-def _lines(body: bytes) -> int:
-    return body.count(b"\n")
+    result.cpu.setdefault("HTTP read (no-op)", []).append(spent / (len(chosen) * LINES) * 1e6)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,7 +13,7 @@ from assay.contract.versions import Active, Versions
 from assay.profile.learn import learn
 from assay.profile.relation import profile
 
-__all__ = ["DATASET", "LINES", "agrawal", "bodies", "encoded", "learned", "with_text", "with_unknown"]
+__all__ = ["DATASET", "LINES", "agrawal", "arrow_bodies", "bodies", "encoded", "learned", "with_text", "with_unknown"]
 
 DATASET: Final = "agrawal"
 #: Lines of an NDJSON body.
@@ -60,6 +60,20 @@ def bodies(events: Sequence[Event], lines: int = LINES) -> list[bytes]:
     """NDJSON bodies."""
     raws = list(map(encoded, events))
     return [b"\n".join(raws[start : start + lines]) + b"\n" for start in range(0, len(raws), lines)]
+
+
+def arrow_bodies(events: Sequence[Event], rows: int = LINES) -> list[bytes]:
+    """Arrow streams of one batch each, as pyarrow writes them by default: not packed."""
+    import pyarrow as pa
+
+    whole = pa.Table.from_pylist(list(events))
+    streams = []
+    for start in range(0, whole.num_rows, rows):
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, whole.schema) as writer:
+            writer.write_table(whole.slice(start, rows))
+        streams.append(sink.getvalue().to_pybytes())
+    return streams
 
 
 def with_text(event: Event) -> Event:

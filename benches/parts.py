@@ -1,6 +1,7 @@
 """The bare parts of the bulk path, strung together with no HTTP, no quarantine and no service: what ours is held against.
 
-decode -> Arrow -> bins -> one SQLite FULL record -> DuckDB insert, the last two in threads, beside the next batch.
+decode -> Arrow -> bins -> one SQLite FULL record -> DuckDB insert, the last two in threads, beside the next batch. Of an
+Arrow stream: read -> compare -> bins -> the same.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Parts:
         self._schema = pa.schema(
             [(each.name, pa.int64() if "integer" in each.types else pa.float64()) for each in fields]
         )
+        self._limits = [(each.name, each.minimum, each.maximum) for each in fields]
         self._edges: list[npt.NDArray[np.float64]] = []
         for each in fields:
             assert each.bins is not None
@@ -69,6 +71,34 @@ class Parts:
         cells = zip(*map(_astuple, events), strict=True)
         arrays = [pa.array(column, kind) for column, (_, kind) in zip(cells, _items(self._schema), strict=True)]
         return pa.record_batch(arrays, schema=self._schema)
+
+    def rows(self, body: bytes) -> pa.RecordBatch:
+        """NDJSON as columns."""
+        return self.arrow(self.decode(body))
+
+    def read(self, body: bytes) -> pa.RecordBatch:
+        """An Arrow stream of one batch as columns, checked as what comes from outside must be."""
+        import pyarrow as pa
+
+        with pa.ipc.open_stream(body) as stream:
+            batch = stream.read_next_batch()
+        batch.validate(full=True)
+        return batch.select(self._schema.names).cast(self._schema)
+
+    def compare(self, batch: pa.RecordBatch) -> None:
+        """Hold each column to its two bounds."""
+        import pyarrow.compute as pc
+
+        for name, least, most in self._limits:
+            column = batch.column(name)
+            for limit, holds in ((least, pc.greater_equal), (most, pc.less_equal)):
+                assert limit is None or pc.all(holds(column, limit)).as_py()
+
+    def compared(self, body: bytes) -> pa.RecordBatch:
+        """An Arrow stream as columns that keep their bounds."""
+        batch = self.read(body)
+        self.compare(batch)
+        return batch
 
     def bins(self, batch: pa.RecordBatch) -> None:
         """Count each column's values."""
@@ -103,8 +133,8 @@ class Parts:
         [(count,)] = self._store.execute("SELECT count(*) FROM event").fetchall()
         return int(count)
 
-    def run(self, bodies: Sequence[bytes]) -> float:
-        """Seconds for all of it, until the table has all rows."""
+    def run(self, bodies: Sequence[bytes], columns: Callable[[bytes], pa.RecordBatch]) -> float:
+        """Seconds for all of it, until the table has all rows; `columns` is `rows` or `compared`, after what the bodies are."""
         before = self.stored()
         began = time.perf_counter()
         records: queue.Queue[pa.RecordBatch | None] = queue.Queue(8)
@@ -117,9 +147,8 @@ class Parts:
             thread.start()
         events = 0
         for body in bodies:
-            structs = self.decode(body)
-            events += len(structs)
-            batch = self.arrow(structs)
+            batch = columns(body)
+            events += batch.num_rows
             self.bins(batch)
             records.put(batch, timeout=_STUCK_S)
         records.put(None, timeout=_STUCK_S)

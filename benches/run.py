@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from benches import bulk, memory, profile_metrics, singles
+from benches import beside, bulk, memory, profile_metrics, singles
 from benches.machine import machine
 
 __all__ = ["main"]
@@ -49,9 +49,16 @@ def main() -> None:
     load = _quiet()
     many = bulk.measure(events=given.events, rounds=given.rounds)
     add(
-        "NDJSON in bodies of 10,000 lines",
+        "Bodies of 10,000 events",
         f"{given.rounds} rounds of {given.events:,} events (all bad: a quarter), in turns. {load}",
         many.markdown(),
+    )
+    load = _quiet()
+    small = beside.measure(seconds=given.seconds, rounds=given.rounds)
+    add(
+        "Small requests beside large ones",
+        f"{given.rounds} rounds of {given.seconds:g} s, in turns; medians, and medians of the rounds' ratios. {load}",
+        small.markdown(),
     )
     load = _quiet()
     counting = profile_metrics.measure(seconds=given.seconds)

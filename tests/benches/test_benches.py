@@ -7,7 +7,7 @@ import shutil
 from xml.etree import ElementTree as ET
 
 import pytest
-from benches import bulk, memory, profile_metrics, singles
+from benches import beside, bulk, memory, profile_metrics, singles
 from benches.report import Threshold, chart, table
 
 needs_wrk = pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
@@ -31,8 +31,24 @@ def test_single_events() -> None:
 @pytest.mark.e2e
 def test_bulk() -> None:
     text = bulk.measure(events=20_000, rounds=1, distinct=20_000).markdown()
-    for step in ("decode", "Arrow IPC", "DuckDB insert", "HTTP read", "all bad: assay / Pydantic alone"):
+    for step in (
+        "decode",
+        "Arrow IPC",
+        "DuckDB insert",
+        "HTTP read",
+        "all bad: assay / Pydantic alone",
+        "Arrow: compare",
+    ):
         assert step in text
+
+
+@pytest.mark.e2e
+@needs_wrk
+def test_beside() -> None:
+    result = beside.measure(seconds=1, rounds=1, distinct=10_000, large_bytes=8 << 20)
+    assert all(load.requests for loads in result.loads.values() for load in loads)
+    assert len(result.thresholds()) == 2
+    assert "| p99 of small requests: beside a flood of bad NDJSON, four senders / alone |" in result.markdown()
 
 
 @pytest.mark.e2e

@@ -80,9 +80,19 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self._con.close()
 
-    def ask(self, method: str, path: str, body: bytes | None = None, content_type: str = "application/json") -> Answer:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        content_type: str = "application/json",
+        *,
+        key: str | None = None,
+    ) -> Answer:
         """The answer. Raises OSError or HTTPException when there is none: then nobody knows what became of the body."""
         headers = {"X-Assay-Source": self._source}
+        if key is not None:
+            headers["Idempotency-Key"] = key
         if body is not None:
             headers["Content-Type"] = content_type
         try:
@@ -93,10 +103,12 @@ class Client:
             self._con.close()  # the next request opens it again
             raise
 
-    def try_post(self, path: str, body: bytes, content_type: str = "application/json") -> Answer | None:
+    def try_post(
+        self, path: str, body: bytes, content_type: str = "application/json", *, key: str | None = None
+    ) -> Answer | None:
         """The answer, or None when there was none."""
         try:
-            return self.ask("POST", path, body, content_type)
+            return self.ask("POST", path, body, content_type, key=key)
         except (OSError, http.client.HTTPException):
             return None
 
@@ -161,12 +173,12 @@ class Service:
         path = self.root / "serve.log"
         return path.read_text() if path.exists() else ""
 
-    def begin(self) -> None:
-        """Start the process, and do not wait."""
+    def begin(self, *, under: Sequence[str] = ()) -> None:
+        """Start the process, and do not wait; `under` another program that starts it."""
         assert self._process is None, "it runs already"
         with (self.root / "serve.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [_ASSAY, "serve"], cwd=self.root, env=self._environment, stdout=log, stderr=log
+                [*under, _ASSAY, "serve"], cwd=self.root, env=self._environment, stdout=log, stderr=log
             )
 
     def start(self) -> Self:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.harness import NDJSON, Client, Load, Service, holding, say, until
+from tests.e2e.harness import NDJSON, Answer, Client, Load, Service, holding, say, until
 
 pytestmark = pytest.mark.e2e
 
@@ -26,9 +26,31 @@ LEARNERS = ("wild_a", "wild_b", "wild_c")
 DATASETS = ("orders", *LEARNERS)
 SCHEMA = {
     "type": "object",
-    "properties": {"id": {"type": "string"}, "x": {"type": "number", "minimum": 0, "maximum": 100}},
+    "properties": {
+        "id": {"type": "string"},
+        "x": {"type": "number", "minimum": 0, "maximum": 100},
+        "note": {"type": "string"},
+    },
     "required": ["id", "x"],
 }
+#: Of a body that is judged and logged in pieces: with notes of this length more than the 4 MiB that are taken whole.
+LARGE = 20_000
+NOTE = "n" * 200
+
+
+@dataclass(frozen=True)
+class Request:
+    """One body on its way. With a key it is sent again until it is answered."""
+
+    path: str
+    body: bytes
+    content_type: str
+    key: str | None
+    ids: tuple[str, ...]
+
+    @property
+    def is_single(self) -> bool:
+        return self.body[:1] == b"{" and self.content_type != NDJSON
 
 
 @dataclass
@@ -38,27 +60,36 @@ class Ledger:
     sent: dict[str, tuple[str, bool]] = field(default_factory=dict)  # id -> dataset, whether it keeps the contract
     accepted: set[str] = field(default_factory=set)
     rejected: dict[str, str] = field(default_factory=dict)  # quarantine id -> the event's id
+    turned_away: list[Request] = field(default_factory=list)  # 503: nothing of them is stored, then or later
+    unanswered: list[Request] = field(default_factory=list)  # all of it may be there, or nothing
     odd: list[str] = field(default_factory=list)  # answers that should not be
-    unanswered: int = 0
+    sent_again: int = 0
+    large: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def note_answer(self, events: list[dict[str, Any]], status: int, document: Any, *, single: bool) -> None:
-        ids = [event["id"] for event in events]
+    def note_answer(self, request: Request, answer: Answer | None) -> None:
         with self.lock:
-            if status == 200:
+            if answer is None:
+                self.unanswered.append(request)
+                return
+            document = answer.document
+            if answer.status == 200:
                 refused = {each["index"]: each["quarantine_id"] for each in document.get("errors", ())}
-                if document["accepted"] + document.get("rejected", 0) != len(ids):
-                    self.odd.append(f"{len(ids)} sent: {document}")
-                self.rejected |= {kept: ids[index] for index, kept in refused.items()}
-                self.accepted |= {each for index, each in enumerate(ids) if index not in refused}
-            elif status == 422 and single:
-                self.rejected[document["quarantine_id"]] = ids[0]
-            elif status != 503:
-                self.odd.append(f"{status} {document}")
+                if document["accepted"] + document.get("rejected", 0) != len(request.ids):
+                    self.odd.append(f"{len(request.ids)} sent: {document}")
+                self.rejected |= {kept: request.ids[index] for index, kept in refused.items()}
+                self.accepted |= {each for index, each in enumerate(request.ids) if index not in refused}
+                self.large += len(request.ids) == LARGE
+            elif answer.status == 422 and request.is_single:
+                self.rejected[document["quarantine_id"]] = request.ids[0]
+            elif answer.status == 503:
+                self.turned_away.append(request)
+            else:
+                self.odd.append(f"{answer.status} {document}")
 
 
 class Sender:
-    """A client's thread: events of all kinds, each in its own shape."""
+    """A client's thread: events of all kinds, each in its own shape, some of the bodies with a key."""
 
     def __init__(self, ledger: Ledger, port: int, number: int) -> None:
         self._ledger = ledger
@@ -66,39 +97,54 @@ class Sender:
         self._numbers = itertools.count()
         self._name = number
         self._client = Client(port, source=f"client-{number}", timeout_s=10)
+        self._waiting: Request | None = None
 
     def step(self) -> None:
-        rng = self._rng
-        shape = rng.choices(["single", "array", "ndjson"], [6, 2, 2])[0]
-        dataset = rng.choices(DATASETS, [4, 2, 2, 2])[0]
-        count = 1 if shape == "single" else rng.choice([2, 20, 90, 300])
-        events = [self._event(dataset) for _ in range(count)]
-        if shape == "single":
-            body = json.dumps(events[0])
-        elif shape == "array":
-            body = json.dumps(events)
+        """Send one body: a new one, or again what had a key and got no answer."""
+        request = self._waiting or self._request()
+        self._ledger.sent_again += request is self._waiting
+        answer = self._client.try_post(request.path, request.body, request.content_type, key=request.key)
+        if request.key is not None and (answer is None or answer.status == 503):
+            self._waiting = request
         else:
-            body = "\n".join(map(json.dumps, events))
-        content_type = NDJSON if shape == "ndjson" else "application/json"
-        answer = self._client.try_post(f"/collect/{dataset}", body.encode(), content_type)
+            self._waiting = None
+            self._ledger.note_answer(request, answer)
         if answer is None:
-            self._ledger.unanswered += 1
             time.sleep(0.05)  # there is nobody just now
-        else:
-            self._ledger.note_answer(events, answer.status, answer.document, single=shape == "single")
 
-    def _event(self, dataset: str) -> dict[str, Any]:
+    def settle(self) -> None:
+        """What waits for its answer gets it, from a service that runs."""
+        if self._waiting is not None:
+            self.step()
+        assert self._waiting is None
+        self._client.__exit__()
+
+    def _request(self) -> Request:
+        rng = self._rng
+        shape = rng.choices(["single", "array", "ndjson", "large"], [600, 200, 200, 10])[0]
+        dataset = rng.choices(DATASETS, [4, 2, 2, 2])[0]
+        count = {"single": 1, "large": LARGE}.get(shape) or rng.choice([2, 20, 90, 300])
+        events = [self._event(dataset, bad=0.1 if count < LARGE else 0.001) for _ in range(count)]
+        if shape == "large":
+            body = b"\n".join(json.dumps(event | {"note": NOTE}).encode() for event in events)
+            assert len(body) > 4 << 20
+        elif shape == "ndjson":
+            body = b"\n".join(json.dumps(event).encode() for event in events)
+        else:
+            body = json.dumps(events[0] if shape == "single" else events).encode()
+        content_type = NDJSON if shape in ("ndjson", "large") else "application/json"
+        key = f"{self._name}-{next(self._numbers)}" if rng.random() < 0.3 else None
+        return Request(f"/collect/{dataset}", body, content_type, key, tuple(event["id"] for event in events))
+
+    def _event(self, dataset: str, *, bad: float) -> dict[str, Any]:
         # A batch has fewer than 100 bad ones: the answer names no more.
-        is_good = self._rng.random() > 0.1
+        is_good = self._rng.random() > bad
         event: dict[str, Any] = {
             "id": f"{self._name}-{next(self._numbers)}",
             "x": self._rng.choice([0, 1.5, 99] if is_good else [-1, "1", 101]),
         }
         self._ledger.sent[event["id"]] = (dataset, is_good)
         return event
-
-    def close(self) -> None:
-        self._client.__exit__()
 
 
 def moments(rng: random.Random) -> list[str]:
@@ -143,18 +189,19 @@ def test_what_was_acknowledged_is_there_once_whatever_is_killed_when(service: Se
                 in_apply += service.kill(all_of_it=number % 3 != 2)
             if moment == "apply" and service.store.exists():
                 service.rows("SELECT count(*) FROM _quarantine")  # it can be read as it was left
-    for sender in senders:
-        sender.close()
     service.enforce(LEARNERS[-1], SCHEMA)
     for _ in range(5):  # the last learner's events are moved now: killed as they are
         live(service, "apply", rng)
         in_apply += service.kill()
     service.start()
-    service.flush()
+    for sender in senders:
+        sender.settle()
+    service.flush(120 + 3 * ROUNDS)
     say(
         f"{len(ledger.sent):,} events sent, {len(ledger.accepted):,} accepted, {len(ledger.rejected):,} rejected, "
-        f"{ledger.unanswered:,} requests unanswered; {in_apply} of {ROUNDS + 5} kills fell into a write to the store; "
-        f"ready within {max(service.starts):.1f} s"
+        f"{ledger.large} large bodies among them; {len(ledger.unanswered):,} requests unanswered, "
+        f"{ledger.sent_again:,} sent again with their key, {len(ledger.turned_away)} turned away; "
+        f"{in_apply} of {ROUNDS + 5} kills fell into a write to the store; ready within {max(service.starts):.1f} s"
     )
     check(service, ledger)
     assert service.terminate() == 0
@@ -178,6 +225,10 @@ def check(service: Service, ledger: Ledger) -> None:
     # Each is where it belongs: by its dataset and by whether it keeps the contract.
     assert [(name, each) for name, ids in in_table.items() for each in ids if ledger.sent[each] != (name, True)] == []
     assert [each for _, name, body in kept if ledger.sent[each := json.loads(body)["id"]] != (name, False)] == []
+    # A body is there whole or not at all.
+    assert [each.path for each in ledger.turned_away if not stored.keys().isdisjoint(each.ids)] == []
+    in_part = [each for each in ledger.unanswered if 0 < len(stored.keys() & set(each.ids)) < len(each.ids)]
+    assert [(each.path, len(each.ids)) for each in in_part] == []
     # Every answer was kept.
     assert ledger.accepted - stored.keys() == set()
     assert ledger.rejected.keys() - kept_as.keys() == set()
