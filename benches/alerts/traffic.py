@@ -47,7 +47,7 @@ class Fault:
     """One way to go wrong. `corrupt` makes a bad event of a clean one; None: nothing is sent any more.
 
     `share` of the events are bad. `median_s` and `worst_s` are how soon an alert should fire: asked for, or (where the
-    worst is None) as simulated.
+    worst is None) as simulated before there was a product: with scrapes every 15 s, the stuck value every 5 s.
     """
 
     corrupt: Callable[[Event], Event] | None
@@ -67,7 +67,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "10% rejected": Fault(_rejected, 0.1, 10, 15),
     "×100 on 1%": Fault(lambda event: event | {"salary": event["salary"] * 100}, 0.01, 33),
     "categories swapped": Fault(lambda event: event | {"plan": _SWAPPED[event["plan"]]}, 1, 23),
-    "a stuck value": Fault(lambda event: event | {"loan": 123_456.0}, 1, 19),
+    "a stuck value": Fault(lambda event: event | {"loan": 123_456.0}, 1, 9),
     "+1 sd": Fault(lambda event: event | {"score": event["score"] + _SCORE[1]}, 1, 24),
     "1% rejected": Fault(_rejected, 0.01, 22),
     "1% null": Fault(lambda event: event | {"zipcode": None}, 0.01, 40),

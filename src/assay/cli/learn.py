@@ -35,6 +35,8 @@ def learn(
     as_json: JsonOption = False,
 ) -> None:
     """Profile a dataset and write the next version of its contract. It is a proposal until it is activated."""
+    from assay.monitor.recording import false_alarms
+
     settings = configuration.load(store=store)
     workspace = Workspace(settings)
     name = dataset or _default(settings)
@@ -55,6 +57,8 @@ def learn(
         "expected_refusals": contract.expected_refusals,
         "bound_refusals": contract.bound_refusals,
         "left_out": contract.evidence["left_out"],
+        "stretches": contract.evidence.get("stretches", []),
+        "false_alarms": false_alarms(contract),
         "schema": json.loads(contract.to_json()),
     }
     result(contract_table(contract), document, as_json=as_json)

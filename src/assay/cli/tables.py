@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, Literal
 
 from assay.cli.output import plain as plain_text
 from assay.contract.document import Contract, Field
+from assay.contract.evidence import Bins
 from assay.contract.relations import relations
 from assay.contract.words import figure, rule_in_words
 from assay.profile.document import FieldProfile, Profile
@@ -23,7 +24,7 @@ def contract_table(contract: Contract) -> str:
     fields = [(label, rule_in_words(field), _seen(field)) for label, field in contract.root.walk()]
     lines = [f"{contract.dataset}@{contract.version}, learned from {contract.rows:,} rows", ""]
     lines += aligned([("field", "rule", "seen"), *fields])
-    lines += ["", _cost(contract)]
+    lines += ["", _cost(contract), "", *_stream(contract)]
     if soft := relations(contract):
         lines += ["", "Between fields, counted and never refused:"]
         lines += aligned([(plain_text(relation.rule), relation.says) for relation in soft])
@@ -75,6 +76,53 @@ def _cost(contract: Contract) -> str:
 
 _HEAD: Final = ("field", "type", "missing", "null", "distinct", "spread", "min", "median", "max", "most often")
 _NUMERIC: Final = frozenset(("missing", "null", "distinct", "min", "median", "max"))
+
+
+def _stream(contract: Contract) -> Iterator[str]:
+    """What the drift alerts take for granted of the stream, and how often they are expected to be wrong."""
+    from assay.monitor.bins import binned_fields
+    from assay.monitor.recording import false_alarms
+
+    stretches = contract.evidence.get("stretches", [])
+    binned = binned_fields(contract)
+    restless = [(label, field.bins) for label, field in binned if field.bins and not _is_independent(field.bins)]
+    if not stretches:
+        yield "Alerts take the values for independent: too few stretches of time are known that could be compared."
+    else:
+        cut = " and ".join(f"{each['count']:,} stretches of {each['seconds']:g} s" for each in stretches)
+        if restless:
+            yield f"Compared over {cut}, these fields change by more than chance, and their limits are wider:"
+            yield from aligned([(label, _tolerated(own)) for label, own in restless])
+        else:
+            yield f"Compared over {cut}, no field changes by more than chance."
+    yield _volume(contract)
+    yield f"By chance, FieldDrift is expected to raise at most {false_alarms(contract):.2g} alarms in 30 days."
+
+
+def _volume(contract: Contract) -> str:
+    from assay.monitor.recording import volume_waves
+    from assay.profile.seasons import DAYS, WEEKDAYS_DAYS
+
+    days = contract.evidence.get("hours", 0) / 24
+    if waves := volume_waves(contract):
+        what = "hours of the day and days of the week" if max(waves)[0] > 24 else "hours of the day"
+        return f"Volume is compared with the hour before, and follows the {what} as in the last {days:.0f} days."
+    if days:
+        return f"Volume is compared with the hour before: in the last {days:.0f} days hours of the day told no more."
+    return (
+        f"Volume is compared with the hour before: hours of the day take a history of {DAYS} days, days of the week "
+        f"one of {WEEKDAYS_DAYS}."
+    )
+
+
+def _is_independent(own: Bins) -> bool:
+    return own.spread == 1 and not own.tolerance
+
+
+def _tolerated(own: Bins) -> str:
+    parts = [f"{own.spread:g} times chance"] if own.spread > 1 else []
+    parts += [f"a distance of {own.tolerance:g}"] if own.tolerance else []
+    return " and ".join(parts)
 
 
 def profile_table(profile: Profile, *, plain: bool = False) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-__all__ = ["LAGS", "SPECIAL_BINS", "Bins"]
+__all__ = ["LAGS", "SPECIAL_BINS", "Bins", "chance", "degrees", "value_label"]
 
 #: Bins that every field has beside its own: missing or null; below and above all that was seen; of another kind.
 SPECIAL_BINS: Final = ("null", "low", "high", "_other")
@@ -27,6 +27,9 @@ class Bins:
 
     With `lag` the field's values are moments, and what is in the bins are the seconds until the event came. It says how the
     moments are told: `date-time` (RFC 3339), or `s`, `ms`, `us`, `ns` since 1970.
+
+    `spread` is how many times as far as chance alone a stretch of the stream is from the whole, 1 or more; `tolerance` the
+    distance, in [0, 2], that stretches of clean data came to beyond that.
     """
 
     rows: int
@@ -36,6 +39,8 @@ class Bins:
     low: float | None = None
     high: float | None = None
     lag: str = ""
+    spread: float = 1.0
+    tolerance: float = 0.0
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -68,7 +73,11 @@ class Bins:
             low=document.get("low"),
             high=document.get("high"),
             lag=str(document.get("lag", "")),
+            spread=float(document.get("spread", 1)),
+            tolerance=float(document.get("tolerance", 0)),
         )
+        if not 1 <= bins.spread < math.inf or not 0 <= bins.tolerance <= 2:
+            raise ValueError("a spread is a number from 1, a tolerance one in [0, 2]")
         if bins.lag not in LAGS or (bins.lag and edges is None):
             raise ValueError(f"a lag has edges, and is of one of {', '.join(LAGS[1:])}")
         unknown = set(bins.share) - set(bins.labels)
@@ -91,8 +100,28 @@ class Bins:
             document["low"] = self.low
         if self.high is not None:
             document["high"] = self.high
+        if self.spread > 1:
+            document["spread"] = self.spread
+        if self.tolerance > 0:
+            document["tolerance"] = self.tolerance
         document["share"] = {label: self.share[label] for label in self.labels if self.share.get(label, 0) > 0}
         return document
+
+
+def degrees(bins: Bins) -> int:
+    """The degrees of freedom of a sample's distance from the profile: its filled bins, less one."""
+    return max(sum(1 for share in bins.share.values() if share > 0), 2) - 1
+
+
+def chance(bins: Bins) -> float:
+    """How far chance drives the distance of a sample from the profile, in units of 1/N + 1/M, once in four million looks.
+
+    The triangular distance (Le Cam 1986; Topsoe 2000) of two samples of one distribution is about chi-squared over
+    (bins - 1) degrees of freedom; this is its upper 2.5e-7 quantile: 2 bins 26.6, 10 bins 48, 20 bins 67.4.
+    """
+    from scipy.stats import chi2  # type: ignore[attr-defined]
+
+    return float(chi2.isf(2.5e-7, degrees(bins)))
 
 
 def value_label(value: str | bool | float) -> str:  # noqa: FBT001 - a category may be a boolean

@@ -180,6 +180,14 @@ _COMPARISONS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     ">": np.greater,
 }
 _SETS: Final = frozenset(("and", "or", "unless"))
+_FUNCTIONS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "abs": np.abs,
+    "cos": np.cos,
+    "exp": np.exp,
+    "floor": np.floor,
+    "sin": np.sin,
+    "sqrt": np.sqrt,
+}
 
 
 class _Targets:
@@ -301,7 +309,7 @@ class _Moment:
             limit: Any = self._value(node.arguments[1])
             function = partial(np.maximum if name == "clamp_min" else np.minimum, limit)
         else:
-            function = {"sqrt": np.sqrt, "abs": np.abs, "floor": np.floor}[name]
+            function = _FUNCTIONS[name]
         return Frame(value.labels, function(value.values)) if isinstance(value, Frame) else function(value)
 
     def _absent(self, node: Expression) -> Frame:

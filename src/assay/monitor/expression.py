@@ -68,7 +68,23 @@ class Binary:
 Expression: TypeAlias = "Number | Selector | Call | Aggregate | Binary"
 
 _FUNCTIONS: Final = frozenset(
-    ("abs", "absent", "changes", "clamp_max", "clamp_min", "floor", "increase", "rate", "sqrt", "time", "vector")
+    (
+        *(
+            "abs",
+            "absent",
+            "changes",
+            "clamp_max",
+            "clamp_min",
+            "cos",
+            "exp",
+            "floor",
+            "increase",
+            "rate",
+            "sin",
+            "sqrt",
+        ),
+        *("time", "vector"),
+    )
 )
 _AGGREGATES: Final = frozenset(("count", "max", "min", "sum"))
 #: Operators by how tightly they bind, the loosest first; the last one goes from right to left.

@@ -13,7 +13,7 @@ from assay.contract.document import Contract
 from assay.contract.evidence import SPECIAL_BINS, Bins
 from assay.monitor.bins import binned_fields
 from assay.monitor.promtool_case import Case, Clock
-from assay.monitor.recording import drift_k, reject_share, violation_share
+from assay.monitor.recording import drift_base, drift_k, reject_share, violation_share
 from assay.monitor.rule_settings import RuleSettings, duration_text
 from assay.monitor.rules import RULES_FILE, header
 from assay.monitor.yaml_text import yaml_text
@@ -107,7 +107,7 @@ def _drift(contract: Contract, clock: Clock, factor: float) -> Case:
     for label, field in binned_fields(contract):
         bins = field.bins
         assert bins is not None
-        limit = clock.settings.drift_base + drift_k(bins) * (1 / count + 1 / bins.rows)
+        limit = drift_base(bins, clock.settings) + drift_k(bins) * (1 / count + 1 / bins.rows)
         shares = _moved(bins, factor * limit)
         if shares is None:  # even all values in one bin are no more than chance can do after so few rows
             continue

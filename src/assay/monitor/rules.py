@@ -14,7 +14,7 @@ from assay.monitor.alerts import Alert, alerts
 from assay.monitor.bins import binned_fields
 from assay.monitor.exceptions import muted
 from assay.monitor.promql import template_text
-from assay.monitor.recording import Recording, constants, exceptions, recordings
+from assay.monitor.recording import Recording, constants, exceptions, recordings, volume_waves
 from assay.monitor.rule_settings import RuleSettings, duration_text, read_intervals, seconds
 from assay.monitor.yaml_text import Line, yaml_text
 
@@ -34,7 +34,8 @@ def render_rules(contracts: Sequence[Contract], settings: RuleSettings) -> bytes
     # One group: its rules are evaluated in this order, at one time, each seeing what those before it recorded.
     rules = [_constant(rule) for rule in constants(contracts, settings)]
     rules += [_constant(rule) for rule in exceptions(settings)]
-    rules += [_recording(rule) for rule in recordings(settings, profiled=profiled)]
+    seasonal = settings.volume_windows() is not None and any(map(volume_waves, contracts))
+    rules += [_recording(rule) for rule in recordings(settings, profiled=profiled, seasonal=seasonal)]
     rules += [_alert(rule, settings) for rule in alerts(settings, profiled=profiled)]
     group = {"name": "assay", "interval": duration_text(settings.evaluation_interval_s), "rules": rules}
     return (header("Alerting rules", contracts, settings) + yaml_text({"groups": [group]})).encode()

@@ -33,6 +33,7 @@ class Batch:
         """`received` is SQL for when a row came, in seconds since 1970; empty: that is not known."""
         self.con = con
         self.received = received
+        self._span: tuple[float, float] | None = None
         self.relation = relation
         self.rows = rows
         self.columns: list[Column] = []
@@ -40,6 +41,13 @@ class Batch:
         self.numbers: dict[int, Numbers | None] = {}
         self.strings: dict[int, Strings | None] = {}
         self.true: dict[int, int] = {}
+
+    def span(self) -> tuple[float, float]:
+        """When the first row came and when the last, Unix time."""
+        if self._span is None:
+            row = self.con.execute(f"SELECT min({self.received}), max({self.received}) FROM {self.relation}").fetchone()
+            self._span = (0.0, 0.0) if row is None or row[0] is None else (float(row[0]), float(row[1]))
+        return self._span
 
     def ask(self, expr: str, kind: Kind) -> int:
         """Measure this expression, too."""

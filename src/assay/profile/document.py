@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from dataclasses import field as attribute
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 from assay.contract.relations import Relation
 from assay.errors import UsageError
 
-__all__ = ["FORMAT", "FieldProfile", "Number", "Numbers", "Profile", "Strings"]
+__all__ = ["FORMAT", "FieldProfile", "Hours", "Number", "Numbers", "Profile", "Stretches", "Strings"]
 
 FORMAT: Final = "assay-profile/1"
 
@@ -75,6 +75,31 @@ class Strings:
 
 
 @dataclass(frozen=True, slots=True)
+class Stretches:
+    """A field's values cut in the order of time into `count` stretches of so many `seconds`, each held against the whole.
+
+    `rows` is how many a stretch has in the middle. `spread` is the median of their distances (the triangular one of the
+    alerts, in [0, 4]) in units of 1/N - 1/M, where N are the rows of the stretch and M those of the whole: as many as the
+    bins less one, were the values independent. `worst` is the largest distance, of a stretch of `worst_rows`.
+    """
+
+    seconds: float
+    count: int
+    rows: int
+    spread: float
+    worst: float
+    worst_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """Events of each whole hour in a row; `first` counts hours since 1970, in UTC."""
+
+    first: int
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FieldProfile:
     """One field. `rows` could have had it: the events, the objects around it, or the elements of an array.
 
@@ -95,6 +120,7 @@ class FieldProfile:
     items: FieldProfile | None = None
     sizes: Numbers | None = None
     lag: Numbers | None = None
+    stretches: tuple[Stretches, ...] = ()
 
     @property
     def missing(self) -> int:
@@ -124,7 +150,8 @@ class FieldProfile:
 class Profile:
     """The statistics of one dataset. `first` and `last` say when it was collected (RFC 3339), where that is known.
 
-    `skipped` counts bodies that are no JSON object: they are in none of the numbers. `relations` held on every row.
+    `skipped` counts bodies that are no JSON object: they are in none of the numbers. `relations` held on every row. `hours`
+    are the last whole hours of two weeks or more.
     """
 
     dataset: str
@@ -134,6 +161,7 @@ class Profile:
     last: str | None = None
     skipped: int = 0
     relations: tuple[Relation, ...] = ()
+    hours: Hours | None = None
 
     def walk(self) -> Iterator[tuple[str, FieldProfile]]:
         """Every field with its label."""
@@ -147,6 +175,8 @@ class Profile:
             head |= {"first": self.first, "last": self.last}
         if self.relations:
             head["relations"] = [relation.to_document() for relation in self.relations]
+        if self.hours is not None:
+            head["hours"] = asdict(self.hours)
         lines = ",\n".join("    " + _text(_field_document(field)) for field in self.fields)
         body = f"[\n{lines}\n  ]" if lines else "[]"
         return (
@@ -174,6 +204,7 @@ class Profile:
                 last=read.get("last"),
                 skipped=read["skipped"],
                 relations=tuple(map(Relation.parse, read.get("relations", ()))),
+                hours=None if "hours" not in read else Hours(read["hours"]["first"], tuple(read["hours"]["counts"])),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(f"{where} is no profile of assay's: {error!r}; profile again") from error
@@ -209,6 +240,8 @@ def _field_document(field: FieldProfile) -> dict[str, Any]:
         document["sizes"] = _numbers_document(field.sizes)
     if field.lag is not None:
         document["lag"] = _numbers_document(field.lag)
+    if field.stretches:
+        document["stretches"] = [asdict(each) for each in field.stretches]
     if field.fields:
         document["fields"] = [_field_document(child) for child in field.fields]
     if field.items is not None:
@@ -251,6 +284,7 @@ def _read_field(document: Mapping[str, Any]) -> FieldProfile:
         items=_read_field(document["items"]) if "items" in document else None,
         sizes=_read_numbers(document.get("sizes")),
         lag=_read_numbers(document.get("lag")),
+        stretches=tuple(Stretches(**each) for each in document.get("stretches", ())),
     )
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from assay.contract.evidence import Bins, value_label
-from assay.profile.document import FieldProfile, Number, Numbers
+from assay.contract.evidence import Bins, chance, degrees, value_label
+from assay.profile.document import FieldProfile, Number, Numbers, Stretches
 from assay.profile.lag import lag_bins
 from assay.profile.roles import is_identifier, is_timestamp
 
 __all__ = ["bins", "summary"]
 
 CATEGORIES: Final = 20
+#: The largest distance that may be tolerated, and the one that the rules tolerate of any field.
+_MOST: Final = 1.5
+_ALWAYS_TOLERATED: Final = 0.02
 LONGEST_CATEGORY: Final = 100
 
 
@@ -45,7 +50,50 @@ def bins(field: FieldProfile, rows: int) -> Bins | None:
     counts["null"] = rows - sum(kinds.values())
     counts["_other"] = rows - sum(counts.values())
     share = {label: counts[label] / rows for label in found.labels if counts.get(label)}
-    return replace(found, share=share)
+    return _as_the_stream_is(replace(found, share=share), field.stretches)
+
+
+def _as_the_stream_is(found: Bins, stretches: Sequence[Stretches]) -> Bins:
+    """The bins with what is to be tolerated beyond chance, where stretches of the stream differ by more.
+
+    What shrinks as stretches get longer is `spread`: values that depend on one another. What the worst stretch came to
+    beyond that, and half as much again, is `tolerance`: day and night differ by the same, however long one looks. But all
+    in all no more than _MOST: a value that is stuck comes to 1.86 and more.
+    """
+    if not stretches:
+        return found
+    k = chance(found)
+    longest = max(stretches, key=lambda each: each.seconds)
+    spread = min(_spread_of(found, stretches), max(1.0, _MOST / (k * (1 / longest.rows + 1 / found.rows))))
+    tolerance = 0.0
+    for each in stretches:
+        by_chance = spread * k * (1 / each.worst_rows + 1 / found.rows)
+        tolerance = max(tolerance, min(1.5 * each.worst, _MOST) - by_chance)
+    return replace(
+        found,
+        spread=float(f"{spread:.3g}"),
+        tolerance=float(f"{tolerance:.3g}") if tolerance > _ALWAYS_TOLERATED else 0.0,
+    )
+
+
+def _spread_of(found: Bins, stretches: Sequence[Stretches]) -> float:
+    """How many times as far as by chance stretches are from the whole because their values depend on one another."""
+    free = degrees(found)
+    usual = free * (1 - 2 / (9 * free)) ** 3  # the median of chi-squared (Wilson & Hilferty 1931)
+    # Of so many stretches the median is so far off by chance: 1.25 standard errors of a mean, four times.
+    ratios = [
+        each.spread / usual
+        for each in stretches
+        if each.spread / usual > 1 + 4 * 1.2533 * math.sqrt(2 / free / each.count)
+    ]
+    if not ratios:
+        return 1.0
+    short, long = (choose(stretches, key=lambda each: each.seconds) for choose in (min, max))
+    if short.rows >= long.rows:
+        return max(ratios)
+    # A distance of a + b/N: b is what we want, and twice measured.
+    slope = (short.spread / short.rows - long.spread / long.rows) / (1 / short.rows - 1 / long.rows)
+    return min(max(slope / usual, 1.0), max(ratios))
 
 
 def _of_numbers(numbers: Numbers, rows: int) -> tuple[Bins, dict[str, int]]:

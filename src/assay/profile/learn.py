@@ -18,6 +18,7 @@ from assay.profile import bounds, shapes
 from assay.profile.document import FieldProfile, Numbers, Profile, Strings
 from assay.profile.histogram import bins, summary
 from assay.profile.roles import is_identifier, is_key, is_timestamp, known_range
+from assay.profile.seasons import waves
 
 __all__ = ["NEEDED", "learn"]
 
@@ -67,6 +68,12 @@ def learn(
         evidence |= {"first": profile.first, "last": profile.last}
     if profile.skipped:
         evidence["skipped"] = profile.skipped
+    if stretches := _stretches(profile):
+        evidence["stretches"] = stretches
+    if profile.hours is not None:
+        evidence["hours"] = len(profile.hours.counts)
+    if found := waves(profile.hours):
+        evidence["waves"] = [list(wave) for wave in found]
     if profile.rows < bounds.SOFT_ONLY:
         evidence["says"] = (
             f"Only JSON types were learned: {_rows(profile.rows)} are too few for more. "
@@ -83,6 +90,15 @@ def learn(
     evidence["left_out"] = learner.left_out
     schema["x-assay"] = evidence
     return Contract.parse(schema, dataset=name)
+
+
+def _stretches(profile: Profile) -> list[dict[str, Any]]:
+    """Into what the profile was cut in the order of time: lengths and how many of each."""
+    lengths: dict[float, int] = {}
+    for _, field in profile.walk():
+        for each in field.stretches:
+            lengths[each.seconds] = max(lengths.get(each.seconds, 0), each.count)
+    return [{"seconds": length, "count": count} for length, count in sorted(lengths.items())]
 
 
 _Ends: TypeAlias = "tuple[bounds.Bound | None, bounds.Bound | None]"

@@ -14,7 +14,7 @@ from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
-from assay.profile import lag
+from assay.profile import lag, stretches
 from assay.profile.batch import Batch, Progress
 from assay.profile.document import FieldProfile
 
@@ -113,8 +113,11 @@ def cells(
                 items=_items(con, elements, level + 1) if "array" in kinds else None,
                 sizes=batch.numbers[slots["sizes"]] if "sizes" in slots else None,
             )
-            value = f"n{i}" if "numbers" in slots else f"s{i}"
-            fields.append(replace(field, lag=lag.measured(batch, value, field)))
+            value = next((f"{kind[0]}{i}" for kind in ("numbers", "strings") if kind in slots), f"b{i}")
+            field = replace(field, lag=lag.measured(batch, value, field))
+            # Below the events the rows of the table are not those that the bins count.
+            cut = stretches.measured(batch, value, field) if not level else ()
+            fields.append(replace(field, stretches=cut))
     return tuple(fields)
 
 
@@ -150,6 +153,8 @@ def _number(kinds: dict[str, int]) -> str:
 def _typed(text: str, i: int, kinds: dict[str, int]) -> Iterator[str]:
     if number := _number(kinds):
         yield f"TRY_CAST({text} AS {number}) AS n{i}"
+    if "true" in kinds or "false" in kinds:
+        yield f"CASE {text} WHEN 'true' THEN true WHEN 'false' THEN false END AS b{i}"
     if "string" in kinds:
         yield f"{_STRING.replace('{v}', text)} AS s{i}"
     for kind, first in (("object", "{"), ("array", "[")):

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
-from assay.profile import lag, shred
+from assay.profile import lag, seasons, shred, stretches
 from assay.profile.batch import Batch, Progress
 from assay.profile.document import FieldProfile, Profile
 from assay.profile.measure import Kind, quoted
@@ -72,7 +72,9 @@ def summarize(
         _related(field, quoted(column), str(sql_type.id).lower(), "{c}")
         for field, (column, sql_type) in zip(fields, kept, strict=True)
     ]
-    profile = Profile(dataset, rows, fields, first, last, relations=find(con, relation, related, rows))
+    hours = seasons.measured(con, relation, batch.received) if own else None
+    found = find(con, relation, related, rows)
+    profile = Profile(dataset, rows, fields, first, last, relations=found, hours=hours)
     if progress is not None:
         progress(1.0)
     return profile
@@ -107,7 +109,8 @@ def summarize_events(
     relations = find(con, shred.extracted(good, [field.name for field in fields]), related, rows) if fields else ()
     if progress is not None:
         progress(1.0)
-    return Profile(dataset, rows, fields, first, last, skipped=total - rows, relations=relations)
+    hours = seasons.measured(con, relation, "epoch(received_at)") if timed else None
+    return Profile(dataset, rows, fields, first, last, skipped=total - rows, relations=relations, hours=hours)
 
 
 def _related(field: FieldProfile, expr: str, sql_type: str, text: str) -> Related:
@@ -164,10 +167,14 @@ def _plan(batch: Batch, name: str, expr: str, sql_type: Any) -> _Finish:
         return _plan_number(batch, name, expr, sql_type)
     if kind == "boolean":
         slot = batch.ask(expr, "boolean")
-        return lambda rows: FieldProfile(name, rows, _types(rows, "boolean", batch.counts[slot]), true=batch.true[slot])
+        return lambda rows: _in_time(
+            batch,
+            expr,
+            FieldProfile(name, rows, _types(rows, "boolean", batch.counts[slot]), true=batch.true[slot]),
+        )
     if kind in {"varchar", "enum"}:
         slot = batch.ask(expr if kind == "varchar" else f"{expr}::VARCHAR", "text")
-        return lambda rows: _lagging(
+        return lambda rows: _in_time(
             batch,
             expr,
             FieldProfile(name, rows, _types(rows, "string", batch.counts[slot]), strings=batch.strings[slot]),
@@ -197,14 +204,15 @@ def _plan_number(batch: Batch, name: str, expr: str, sql_type: Any) -> _Finish:
         finite = numbers.count if numbers is not None else 0
         nonfinite = batch.counts[present] - finite if present is not None else 0
         types = _types(rows, "integer" if whole else "number", finite)
-        return _lagging(batch, expr, FieldProfile(name, rows, types, numbers=numbers, nonfinite=nonfinite))
+        return _in_time(batch, expr, FieldProfile(name, rows, types, numbers=numbers, nonfinite=nonfinite))
 
     return finish
 
 
-def _lagging(batch: Batch, expr: str, field: FieldProfile) -> FieldProfile:
-    """The field with the lag of the moments that it tells, if any."""
-    return replace(field, lag=lag.measured(batch, expr, field))
+def _in_time(batch: Batch, expr: str, field: FieldProfile) -> FieldProfile:
+    """The field with what is known of it in time: the lag of the moments that it tells, and how its values change."""
+    field = replace(field, lag=lag.measured(batch, expr, field))
+    return replace(field, stretches=stretches.measured(batch, expr, field))
 
 
 def _plan_formatted(batch: Batch, name: str, expr: str, text_format: str) -> _Finish:
@@ -216,7 +224,7 @@ def _plan_formatted(batch: Batch, name: str, expr: str, text_format: str) -> _Fi
             formats = {text_format: strings.count} if text_format else {}
             strings = replace(strings, formats=formats, temporal=text_format != "uuid")
         types = _types(rows, "string", batch.counts[slot])
-        return _lagging(batch, expr, FieldProfile(name, rows, types, strings=strings))
+        return _in_time(batch, expr, FieldProfile(name, rows, types, strings=strings))
 
     return finish
 
