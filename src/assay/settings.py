@@ -97,6 +97,11 @@ class Settings(BaseSettings):
     alert_exceptions: tuple[AlertExceptionEntry, ...] = Field(
         (), description="Alerts that are muted or widened, each for a reason and until a day; see below."
     )
+    prometheus_url: str | None = Field(
+        None,
+        pattern=r"^https?://\S+$",
+        description="The Prometheus that `learn --exclude-alerts` asks when alerts were firing.",
+    )
     memory_limit: str = Field("1GB", description="What DuckDB may use while it writes.")
     shutdown_s: int = Field(10, ge=1, description="How long a stop waits for requests in flight.")
 

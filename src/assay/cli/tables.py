@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from assay.cli.output import plain
 from assay.contract.document import Contract, Field
@@ -11,7 +11,10 @@ from assay.contract.relations import relations
 from assay.contract.words import figure, rule_in_words
 from assay.profile.document import FieldProfile, Profile
 
-__all__ = ["contract_table", "profile_table"]
+if TYPE_CHECKING:
+    from assay.profile.compare import Change
+
+__all__ = ["changes_table", "contract_table", "profile_table"]
 
 _NAMES_SHOWN: Final = 5
 
@@ -69,6 +72,20 @@ def profile_table(profile: Profile) -> str:
     head = ("field", "type", "missing", "null", "distinct", "min", "median", "max")
     rows = [head, *(_figures(label, field) for label, field in profile.walk())]
     return "\n".join([f"{profile.dataset or 'data'}: {profile.rows:,} rows", "", *_aligned(rows)])
+
+
+def changes_table(changes: Sequence[Change]) -> str:
+    """What changed in each field; those that did not, in a row."""
+    rows: list[tuple[str, ...]] = [("field", "drift", "limit", "")]
+    for change in changes:
+        if change.status != "same":
+            figures = ("" if value is None else f"{value:.3g}" for value in (change.drift, change.limit))
+            rows.append((plain(change.label), *figures, plain("; ".join(change.says))))
+    same = [plain(change.label) for change in changes if change.status == "same"]
+    unchanged = [f"no change in {', '.join(same)}"] if same else []
+    return "\n".join(
+        [*(_aligned(rows) if len(rows) > 1 else []), *([""] if len(rows) > 1 and same else []), *unchanged]
+    )
 
 
 def _figures(label: str, field: FieldProfile) -> tuple[str, ...]:
