@@ -5,8 +5,9 @@
 need_python dev
 need_prometheus
 find_alertmanager
-# Debian's wants a template in /usr/share, so it cannot be unpacked elsewhere. Where it is missing, its test is skipped.
-[ -n "$ALERTMANAGER" ] || install_in_ci prometheus-alertmanager || true
+# Debian's Alertmanager wants a template in /usr/share, so it cannot be unpacked elsewhere. Where it, strace or wrk is missing,
+# the tests that need it are skipped.
+{ [ -n "$ALERTMANAGER" ] && command -v strace && command -v wrk; } >/dev/null || install_in_ci prometheus-alertmanager strace wrk || true
 cd "$ROOT"
 case $PROMTOOL in */*) PATH=$(dirname "$PROMTOOL"):$PATH ;; esac # where the tests look
 status=0

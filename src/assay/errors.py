@@ -25,9 +25,10 @@ breaks its contract is no error: it is a `Violation`, returned.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 __all__ = [
@@ -53,7 +54,15 @@ __all__ = [
 
 
 class AssayError(Exception):
-    """The root: catch this to catch all that assay raises on purpose."""
+    """The root: catch this to catch all that assay raises on purpose. It may come from another process: it can be pickled."""
+
+    def __reduce__(self) -> tuple[Callable[..., AssayError], tuple[object, ...], dict[str, Any]]:
+        return _again, (type(self), *self.args), self.__dict__
+
+
+def _again(kind: type[AssayError], *args: object) -> AssayError:
+    """An error that was pickled: it is told its message, and not made anew from what would give it one."""
+    return kind.__new__(kind, *args)
 
 
 class UsageError(AssayError):

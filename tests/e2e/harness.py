@@ -173,12 +173,12 @@ class Service:
         path = self.root / "serve.log"
         return path.read_text() if path.exists() else ""
 
-    def begin(self) -> None:
-        """Start the process, and do not wait."""
+    def begin(self, *, under: Sequence[str] = ()) -> None:
+        """Start the process, and do not wait; `under` another program that starts it."""
         assert self._process is None, "it runs already"
         with (self.root / "serve.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [_ASSAY, "serve"], cwd=self.root, env=self._environment, stdout=log, stderr=log
+                [*under, _ASSAY, "serve"], cwd=self.root, env=self._environment, stdout=log, stderr=log
             )
 
     def start(self) -> Self:

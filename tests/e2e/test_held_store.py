@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import random
 import threading
 import time
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.harness import Client, Load, Service, holding, say, until
+from tests.e2e.harness import NDJSON, Client, Load, Prometheus, Service, holding, lines, say, until
 
 pytestmark = pytest.mark.e2e
 
@@ -20,6 +23,8 @@ SCHEMA = {
     "required": ["id", "x"],
 }
 THREADS = 6
+HELD_S = float(os.environ.get("ASSAY_HELD_S", "20"))  # 120 by hand, now and then
+BATCH = 20
 
 
 class Counting:
@@ -171,3 +176,67 @@ def test_a_flush_of_a_stopped_service_names_who_holds_the_store(service: Service
     assert service.run("flush").returncode == 0
     rows: list[tuple[Any, ...]] = service.rows("SELECT id FROM d")
     assert rows == [(1,)]
+
+
+def order(rng: random.Random) -> dict[str, Any]:
+    """A clean event of some usual fields."""
+    return {
+        "amount": round(rng.lognormvariate(3, 0.5), 2),
+        "items": rng.randint(1, 9),
+        "country": rng.choice(["at", "be", "ch", "de"]),
+        "note": rng.choice([None, "a", "gift"]),
+    }
+
+
+@pytest.mark.timeout(180 + 2 * HELD_S)
+def test_a_prometheus_sees_nothing_of_it_in_the_data(service: Service, prometheus_program: Path) -> None:
+    """2,000 events a second go on; only that they wait is said, after a minute."""
+    prometheus = Prometheus(prometheus_program, service)
+    service.start()
+    rng = random.Random(1)
+    assert service.post("/collect/d", lines([order(rng) for _ in range(12_000)]), NDJSON).status == 200
+    learned = service.run("learn", "d", "--activate")
+    assert learned.returncode == 0, learned.stderr
+    assert until(lambda: service.enforced("d") == 1, 5)
+    service.flush()
+
+    generators = [random.Random(number) for number in range(THREADS)]
+    clients = [service.client() for _ in range(THREADS)]
+    accepted = [12_000] + [0] * (THREADS - 1)  # by thread; what was learned from is the first one's
+    failed: list[str] = []
+
+    def step(thread: int) -> None:
+        body = lines([order(generators[thread]) for _ in range(BATCH)])
+        answer = clients[thread].try_post("/collect/d", body, NDJSON)
+        if answer is None or answer.status != 200 or not answer.document["ok"]:
+            failed.append(repr(answer))
+        accepted[thread] += BATCH
+
+    fired: set[str] = set()
+
+    def watch(seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            fired.update(alert.name for alert in prometheus.firing())
+            time.sleep(0.5)
+
+    with prometheus, Load(THREADS, step, per_second=2000 / BATCH):
+        watch(5)
+        before, began = sum(accepted), time.monotonic()
+        with holding(service.store):
+            watch(HELD_S)
+            rate = (sum(accepted) - before) / (time.monotonic() - began)
+        released, sent = time.monotonic(), sum(accepted)
+        assert until(lambda: service.rows("SELECT count(*) FROM d")[0][0] >= sent, 60)
+        took = time.monotonic() - released
+        watch(5)
+    for client in clients:
+        client.__exit__()
+    say(
+        f"held for {HELD_S:.0f} s at {rate:,.0f} events/s; caught up {took:.1f} s after the release; fired: {sorted(fired)}"
+    )
+    assert failed == []
+    assert fired <= {"LogBacklog"}
+    service.flush()
+    assert service.rows("SELECT count(*) FROM d") == [(sum(accepted),)]
+    assert service.terminate() == 0

@@ -196,7 +196,7 @@ def test_what_was_acknowledged_is_there_once_whatever_is_killed_when(service: Se
     service.start()
     for sender in senders:
         sender.settle()
-    service.flush()
+    service.flush(120 + 3 * ROUNDS)
     say(
         f"{len(ledger.sent):,} events sent, {len(ledger.accepted):,} accepted, {len(ledger.rejected):,} rejected, "
         f"{ledger.large} large bodies among them; {len(ledger.unanswered):,} requests unanswered, "

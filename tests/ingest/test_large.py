@@ -13,7 +13,7 @@ from assay.errors import StoreFailed
 from assay.ingest.intake import take
 from assay.ingest.large import LargeBody
 from assay.ingest.log import Log
-from assay.ingest.record import Kind
+from assay.ingest.record import Kind, Piece
 from assay.ingest.validate import Judge
 from assay.store.embedded import DuckDBStore
 from tests.ingest.test_apply import Place
@@ -32,9 +32,14 @@ def large(*, atomic: bool = False, judge: Judge | None = JUDGE) -> LargeBody:
     )
 
 
+def judge_next(body: LargeBody, part: bytes) -> list[Piece]:
+    """The next lines, judged; what to log of them."""
+    return body.add(part, *body.task(part)())
+
+
 def send(log: Log, body: LargeBody, *parts: bytes, whole: bool = True) -> None:
     for part in parts:
-        log.append([], pieces=body.take(part)[1])
+        log.append([], pieces=judge_next(body, part))
     if whole:
         log.append(body.last())
 
@@ -82,7 +87,7 @@ def test_the_outcome_is_that_of_the_body_as_a_whole(body: bytes, *, atomic: bool
     pieces = large(atomic=atomic)
     step = body.splitlines(keepends=True)
     for start in range(0, len(step), 70):
-        pieces.take(b"".join(step[start : start + 70]))
+        judge_next(pieces, b"".join(step[start : start + 70]))
     pieces.last()
     found = pieces.outcome
     assert (found.ok, found.accepted, found.flagged, found.refused) == (

@@ -105,11 +105,12 @@ class Rounds:
     def round(self, _: object) -> Applied:
         began = time.monotonic()
         time.sleep(self.takes_s)
-        self.times.append((began, time.monotonic()))
+        ended = time.monotonic()
+        self.times.append((began, ended))
         if self.fails:
             self.fails -= 1
             raise KeyError("what nobody thought of")
-        return Applied(through=len(self.times), events=1, more=True, held_s=self.takes_s)
+        return Applied(through=len(self.times), events=1, more=True, held_s=ended - began)
 
 
 @contextmanager
@@ -148,6 +149,11 @@ def test_a_flush_that_waits_for_nothing_that_moves_gives_up() -> None:
     rounds = Rounds(0.01, fails=10_000)
     with working(rounds) as worker, pytest.raises(ServiceError, match="what nobody thought of"):
         worker.flush(0.3)
+
+
+def test_a_flush_is_patient_where_nothing_is_in_the_way() -> None:
+    with working(Rounds(0.6)) as worker:
+        worker.flush(0.1)
 
 
 def test_a_stop_moves_what_is_there(place: Place) -> None:

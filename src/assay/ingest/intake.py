@@ -93,15 +93,15 @@ def take_lines(
     content_type: str,
     received_us: int,
     keep_unknown: bool,
-) -> list[Record]:
-    """Judge some whole lines of a larger body, and put what became of them in `outcome`; what to log of them.
+) -> tuple[Outcome, list[Record]]:
+    """Judge some whole lines of a larger body: what became of them, put in `outcome`, and what to log of them.
 
     `first_index` events and `first_line` lines came before.
     """
     kept = Intake(outcome, keep_unknown=keep_unknown, index=first_index)
     for chunk in _line_chunks(lines, first_line):
         kept.take(chunk)
-    return kept.records(content_type, received_us)
+    return outcome, kept.records(content_type, received_us)
 
 
 @dataclass(slots=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from assay.ingest.intake import take_lines
@@ -18,7 +20,7 @@ _MOST_REMEMBERED: Final = 100
 
 
 class LargeBody:
-    """One request's body, in pieces that end where lines end. Not thread-safe: one piece at a time."""
+    """One request's body, in pieces that end where lines end: each is judged (`task`) and added (`add`), one after the other."""
 
     def __init__(
         self,
@@ -42,30 +44,34 @@ class LargeBody:
         self._logged = 0
         self._logged_bytes = 0
 
-    def take(self, lines: bytes) -> tuple[Outcome, list[Piece]]:
-        """Judge the next lines; what became of them, and what to log of them."""
+    def task(self, lines: bytes) -> Callable[[], tuple[Outcome, list[Record]]]:
+        """What judges the next lines: what became of them, and what to log of them. It can be pickled."""
         total = self.outcome
-        part = Outcome(total.dataset, total.source, total.judge)
-        records = take_lines(
+        return partial(
+            take_lines,
             lines,
-            part,
+            Outcome(total.dataset, total.source, total.judge),
             first_index=self._index,
             first_line=self._line,
             content_type=self._content_type,
             received_us=self._received_us,
             keep_unknown=self._keep_unknown,
         )
+
+    def add(self, lines: bytes, part: Outcome, records: Sequence[Record]) -> list[Piece]:
+        """The next lines were judged; what to log of them."""
+        total = self.outcome
         self._index += part.accepted + part.refused
         self._line += lines.count(b"\n")
         total.accepted += part.accepted
         total.flagged += part.flagged
+        total.more_rejected += part.more_rejected
         self._remember(part.rejected)
         if self._only_rejects:
             records = [record for record in records if record.kind in REJECTS]
-            part.flags = []
         self._logged += len(records)
         self._logged_bytes += sum(len(record.payload) for record in records)
-        return part, [Piece(self.request, record) for record in records]
+        return [Piece(self.request, record) for record in records]
 
     def last(self) -> list[Record]:
         """What makes the pieces count; nothing where none was logged. The outcome is what the request is answered with."""

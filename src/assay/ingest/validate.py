@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -25,7 +28,7 @@ _OF_NO_FIELD: Final = frozenset({ENVELOPE, KEY_REUSED})
 
 
 class Judge:
-    """A contract and how it is enforced."""
+    """A contract and how it is enforced. Pickled, it is its two documents; the same ones give the same judge."""
 
     def __init__(self, contract: Contract, active: Active) -> None:
         self.contract = contract
@@ -36,6 +39,13 @@ class Judge:
         self._reasons = Reasons(contract)
         self._names = _Names(contract.root)
         self._may_observe = active.mode == "observe" or "observe" in active.fields.values()
+
+    def __reduce__(self) -> tuple[Callable[[str, int | None, str, str], Judge], tuple[str, int | None, str, str]]:
+        return _again, (self.contract.dataset, self.contract.version, *self._documents)
+
+    @cached_property
+    def _documents(self) -> tuple[str, str]:
+        return self.contract.to_json(), self.active.to_json()
 
     def judge(self, event: object) -> tuple[Violation, ...]:
         """Every reason why a decoded event breaks the contract; none when it keeps it."""
@@ -55,6 +65,14 @@ class Judge:
         """The field that a violation is counted under."""
         return "" if violation.type in _OF_NO_FIELD else self._reasons.label(violation.loc)
 
+    def counted(self, found: Iterable[Violation]) -> Counter[tuple[str, str]]:
+        """How many violations there are by (field label, type)."""
+        counted: Counter[tuple[str, str]] = Counter()
+        # A flood breaks the same few rules: their labels are looked up once.
+        for (loc, type_), count in Counter([(violation.loc, violation.type) for violation in found]).items():
+            counted[self.label(Violation(loc, type_, "")), type_] += count
+        return counted
+
     def kinds(self) -> list[tuple[str, str]]:
         """Every (field label, violation type) that judging can give: the closed list that metrics are made from."""
         fields = [("", self.contract.root), *self.contract.root.walk()]
@@ -73,6 +91,13 @@ class Judge:
         if mode is None:
             mode = self.active.fields.get(str(violation.loc[0]), self.active.mode)
         return mode == "enforce"
+
+
+@lru_cache(256)
+def _again(dataset: str, version: int | None, contract: str, active: str) -> Judge:
+    """A judge that was pickled."""
+    schema = json.loads(contract)
+    return Judge(Contract.parse(schema, dataset=dataset, version=version), Active(**json.loads(active)))
 
 
 class _Names:

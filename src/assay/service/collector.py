@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypedDict, TypeVar
 
 import structlog
 from msgspec import Struct
@@ -32,8 +30,10 @@ from assay.ingest.record import Piece, Record
 from assay.ingest.ticket import Batch, Part, Single
 from assay.ingest.validate import Judge
 from assay.ingest.worker import AnyWorker
+from assay.monitor.bins import Columns
 from assay.monitor.metrics import LEARNING, Metrics
 from assay.service.flights import Flights
+from assay.service.judging import Judging
 from assay.service.large import LargeRequest
 from assay.service.pending import Pending
 from assay.service.tally import Tally
@@ -43,10 +43,8 @@ __all__ = ["Asked", "Collector", "Limits"]
 
 _log = structlog.get_logger("assay")
 
-#: Bodies beyond this are judged in a thread, so that small requests pass meanwhile.
+#: Bodies beyond this are judged aside, so that small requests pass meanwhile.
 _LARGE_BODY_BYTES: Final = 32 << 10
-#: They take turns with the interpreter and with the event loop: more would only make it wait longer.
-_JUDGES: Final = 2
 _SWEEP_S: Final = 2.0
 _LOOK_AT_CONTRACTS_S: Final = 0.5
 
@@ -77,6 +75,18 @@ class Asked:
     content_type: str = ""
     atomic: bool = False
     open: Callable[[], Opened] | None = None
+
+
+class _Given(TypedDict):
+    """What judging needs to know beside the body, whatever its form."""
+
+    dataset: str
+    judge: Judge | None
+    source: str
+    content_type: str
+    received_us: int
+    atomic: bool
+    keep_unknown: bool
 
 
 class Collector:
@@ -111,7 +121,7 @@ class Collector:
         self.flights = Flights()
         self._keys = KeyReader(log.path)
         self._evicted = 0
-        self._threads = ThreadPoolExecutor(_JUDGES, thread_name_prefix="assay-judge")
+        self._judging = Judging()
         self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -195,15 +205,10 @@ class Collector:
         )
         return LargeRequest(self, body, keep=keep)
 
-    async def judge_piece(self, body: LargeBody, tally: Tally, lines: bytes) -> list[Piece]:
-        """Judge the next lines of a large body and add them up, in a thread; what to log of them."""
-
-        def work() -> list[Piece]:
-            part, pieces = body.take(lines)
-            tally.add(part)
-            return pieces
-
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+    async def judge_lines(self, body: LargeBody, lines: bytes) -> tuple[Outcome, list[Record], Tally]:
+        """Judge the next lines of a large body: what became of them, what to log, and what there is to count."""
+        judge = body.outcome.judge
+        return await self._judging.judge(judge, body.task(lines), len(lines), self._columns(judge))
 
     async def commit_pieces(self, pieces: Sequence[Piece]) -> None:
         """Make some of a large request durable. It does not count yet.
@@ -276,7 +281,7 @@ class Collector:
         """Do work on a body: at once where it is small, else in a thread."""
         if size_bytes <= _LARGE_BODY_BYTES:
             return work()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        return await self._judging.aside(work)
 
     async def flush(self, timeout_s: float = 5.0) -> None:
         """Wait until everything acknowledged so far is in its table.
@@ -331,49 +336,42 @@ class Collector:
         remembered: Callable[[Slot], Kept | None],
     ) -> tuple[Taken, Tally | None]:
         """What became of a body; and what there is to count of it, where that was added up already, since it is large."""
-        received_us = time.time_ns() // 1000
+        body, size = asked.body, len(asked.body)
+        given = _Given(
+            dataset=asked.dataset,
+            judge=judge,
+            source=asked.source,
+            content_type=asked.content_type,
+            received_us=time.time_ns() // 1000,
+            atomic=asked.atomic,
+            keep_unknown=self.limits.keep_unknown,
+        )
+        # A few bytes of an Arrow stream can stand for many.
+        is_small = size <= _LARGE_BODY_BYTES and asked.form != "arrow"
+        if opened is None:
+            task = partial(take, body, asked.form, max_bytes=self.limits.max_body_bytes, **given)
+            if is_small:
+                outcome, records = task()
+                return Taken(outcome, records, ()), None
+            outcome, records, tally = await self._judging.judge(judge, task, size, self._columns(judge))
+            return Taken(outcome, records, ()), tally
 
-        def work() -> Taken:
-            if opened is None:
-                outcome, records = take(
-                    asked.body,
-                    asked.form,
-                    dataset=asked.dataset,
-                    judge=judge,
-                    source=asked.source,
-                    content_type=asked.content_type,
-                    received_us=received_us,
-                    atomic=asked.atomic,
-                    keep_unknown=self.limits.keep_unknown,
-                    max_bytes=self.limits.max_body_bytes,
-                )
-                return Taken(outcome, records, ())
-            return take_cloudevents(
-                opened,
-                asked.body,
-                dataset=asked.dataset,
-                judge=judge,
-                source=asked.source,
-                content_type=asked.content_type,
-                received_us=received_us,
-                atomic=asked.atomic,
-                keep_unknown=self.limits.keep_unknown,
-                remembered=remembered,
-            )
-
-        def tallied() -> tuple[Taken, Tally]:
-            taken, tally = work(), self.tally(judge)
+        def with_keys() -> tuple[Taken, Tally | None]:
+            taken = take_cloudevents(opened, body, remembered=remembered, **given)
+            if is_small:
+                return taken, None
+            tally = self.tally(judge)
             tally.add(taken.outcome)
             return taken, tally
 
-        # A few bytes of an Arrow stream can stand for many.
-        if len(asked.body) <= _LARGE_BODY_BYTES and asked.form != "arrow":
-            return work(), None
-        return await asyncio.get_running_loop().run_in_executor(self._threads, tallied)
+        return with_keys() if is_small else await self._judging.aside(with_keys)
 
     def tally(self, judge: Judge | None) -> Tally:
         """What adds up what is to be counted of one request."""
-        return Tally(judge, None if judge is None else self.metrics.columns(judge.contract))
+        return Tally(judge, self._columns(judge))
+
+    def _columns(self, judge: Judge | None) -> Columns | None:
+        return None if judge is None else self.metrics.columns(judge.contract)
 
     def _may_learn(self, dataset: str, size_bytes: int) -> None:
         """Whether a dataset without a contract may send this much more."""
@@ -463,7 +461,7 @@ class Collector:
             accepted=outcome.accepted - outcome.flagged,
             flagged=outcome.flagged,
             rejected=outcome.refused,
-            violations={} if judge is None else Counter((judge.label(reason), reason.type) for reason in reasons),
+            violations={} if judge is None else judge.counted(reasons),
             unexpected=0 if judge is None else outcome.unexpected + sum(map(judge.unexpected, outcome.values)),
             now=now,
         )
@@ -509,7 +507,7 @@ class Collector:
     def _stop(self) -> None:
         self._committer.stop()
         self._worker.stop()
-        self._threads.shutdown()
+        self._judging.stop()
         through = self._worker.status.through
         try:
             if through:
@@ -526,7 +524,7 @@ class Collector:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_AT_CONTRACTS_S)
-            await asyncio.get_running_loop().run_in_executor(self._threads, self._look)
+            await self._judging.aside(self._look)
 
     def _look(self) -> None:
         """Look at the contracts; whatever is wrong with them, those in force stay."""

@@ -35,7 +35,9 @@ class LargeRequest:
         if outcome.judge is None and self._keep:
             self._collector.learn(outcome.dataset, len(lines))
             self._learned_bytes += len(lines)
-        pieces = await self._collector.judge_piece(self._body, self._tally, lines)
+        part, records, tally = await self._collector.judge_lines(self._body, lines)
+        self._tally.sums.add(tally.sums)
+        pieces = self._body.add(lines, part, records)
         if pieces and self._keep:
             self._has_pieces = True
             await self._collector.commit_pieces(pieces)
