@@ -22,7 +22,8 @@ _NAMES_SHOWN: Final = 5
 def contract_table(contract: Contract) -> str:
     """What a contract asks of each field, what was seen, and what it is expected to cost."""
     fields = [(label, rule_in_words(field), _seen(field)) for label, field in contract.root.walk()]
-    lines = [f"{contract.dataset}@{contract.version}, learned from {contract.rows:,} rows", ""]
+    name = contract.dataset if contract.version is None else f"{contract.dataset}@{contract.version}"
+    lines = [f"{name}, learned from {contract.rows:,} rows", ""]
     lines += _aligned([("field", "rule", "seen"), *fields])
     lines += ["", _cost(contract)]
     if soft := relations(contract):
