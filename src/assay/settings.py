@@ -100,7 +100,9 @@ class Settings(BaseSettings):
         (), description="Alerts that are muted or widened, each for a reason and until a day; see below."
     )
     prometheus_url: _Url | None = Field(
-        None, description="Where `/ui` asks what fires, such as `http://localhost:9000`; not set: nowhere."
+        None,
+        description="The Prometheus that `/ui` asks what fires, and `learn --exclude-alerts` when it did, "
+        "such as `http://localhost:9000`.",
     )
     memory_limit: str = Field("1GB", description="What DuckDB may use while it writes.")
     shutdown_s: int = Field(10, ge=1, description="How long a stop waits for requests in flight.")

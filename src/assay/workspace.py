@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
@@ -239,37 +239,112 @@ class Workspace:
 
     # ---- profile, learn, activate
 
-    def profile(self, dataset: str, *, progress: Progress | None = None) -> Profile:
-        """Measure what is stored of a dataset: its table, or what waits in `_learning`. `progress` is told the share done.
+    def profile(
+        self,
+        dataset: str,
+        *,
+        since: str | None = None,
+        exclude_alerts: bool = False,
+        tell: Callable[[str], object] = lambda _: None,
+        progress: Progress | None = None,
+    ) -> Profile:
+        """Measure what is stored of a dataset: its table, or what waits in `_learning`.
+
+        With `since` (`7d`) what was collected so long ago at most, in whole hours, of which the measured ones are kept. With
+        `exclude_alerts` without the hours in which an alert of the dataset was firing; `tell` is told how many those are,
+        `progress` the share done.
 
         Raises:
             UnknownDataset: nothing of that name is stored.
+            UsageError: nothing is left; or it is not known which Prometheus to ask.
+            ServiceError: that Prometheus gives no answer.
         """
         from assay.profile.summarize import summarize, summarize_events
 
         check_name(dataset)
+        begun, without = self._chosen(dataset, since, exclude_alerts=exclude_alerts)
         self.flush()
         with self.connection() as con:
             tables = {
                 row[0] for row in con.execute("SELECT table_name FROM duckdb_tables() WHERE NOT internal").fetchall()
             }
             if dataset in tables and _has_rows(con, f'"{dataset}"'):
-                return summarize(con, f'"{dataset}"', dataset=dataset, progress=progress)
+                if begun is None:
+                    return summarize(con, f'"{dataset}"', dataset=dataset, progress=progress)
+                from assay.profile.hours import profile_since
+
+                folder = self.settings.store.with_name(self.settings.store.name + ".profiles") / dataset
+                profile, left_out = profile_since(con, dataset, folder, since=begun, without=without)
+                if exclude_alerts:
+                    tell(f"{left_out} hours are left out: an alert was firing")
+                return profile
             if "_learning" in tables:
-                waiting = f"(SELECT body, received_at FROM _learning WHERE dataset = '{dataset}')"
+                since_s = 0.0 if begun is None else begun.timestamp()
+                waiting = (
+                    f"(SELECT body, received_at FROM _learning WHERE dataset = '{dataset}'"
+                    f" AND received_at >= to_timestamp({since_s}))"
+                )
                 if _has_rows(con, waiting):
                     return summarize_events(con, waiting, dataset=dataset, progress=progress)
         raise UnknownDataset(dataset, f"nothing of it is stored in {self.settings.store}")
 
-    def learn(self, dataset: str, *, budget: float | None = None, progress: Progress | None = None) -> Contract:
+    def _chosen(
+        self, dataset: str, since: str | None, *, exclude_alerts: bool
+    ) -> tuple[datetime | None, list[tuple[datetime, datetime]]]:
+        """From when on to measure, and which spans not to."""
+        if since is None:
+            if exclude_alerts:
+                raise UsageError("--exclude-alerts leaves out hours of a span: say --since, too")
+            return None, []
+        from assay.monitor.firing import firing
+        from assay.monitor.rule_settings import seconds
+
+        now = datetime.now(UTC)
+        try:
+            begun = now - timedelta(seconds=seconds(since))
+        except OverflowError as error:
+            raise UsageError(f"--since {since} is longer ago than there are years") from error
+        if not exclude_alerts:
+            return begun, []
+        if self.settings.prometheus_url is None:
+            raise UsageError("--exclude-alerts asks Prometheus: set prometheus_url, to http://localhost:9000 perhaps")
+        return begun, firing(self.settings.prometheus_url, dataset, begun, now)
+
+    def learned_from(self, dataset: str, number: int) -> Profile:
+        """The profile that a version was learned from.
+
+        Raises:
+            UnknownDataset, UsageError: there is no such version, or it was not learned.
+        """
+        from assay.profile.document import Profile
+
+        path = self.versions.profile_path(dataset, number)
+        if not path.exists():
+            self.versions.load(dataset, number)
+            raise UsageError(f"{dataset}@{number} has no profile: it was not learned")
+        return Profile.load(path)
+
+    def learn(
+        self,
+        dataset: str,
+        *,
+        budget: float | None = None,
+        since: str | None = None,
+        exclude_alerts: bool = False,
+        tell: Callable[[str], object] = lambda _: None,
+        progress: Progress | None = None,
+    ) -> Contract:
         """Profile a dataset and write the next version of its contract, with its evidence. It is not active yet.
+
+        `since`, `exclude_alerts`, `tell` and `progress` are those of `profile`.
 
         Raises:
             UnknownDataset, NotEnoughData: there is nothing, or too little, to learn from.
+            UsageError, ServiceError: as `profile`.
         """
         from assay.profile.learn import learn
 
-        profile = self.profile(dataset, progress=progress)
+        profile = self.profile(dataset, since=since, exclude_alerts=exclude_alerts, tell=tell, progress=progress)
         contract = learn(
             profile,
             dataset=dataset,

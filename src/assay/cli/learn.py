@@ -30,6 +30,15 @@ def learn(
     budget: Annotated[
         float | None, typer.Option(help="The share of clean events that numeric bounds may refuse.", min=1e-12, max=0.5)
     ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            help="Learn from what was collected so long ago at most: 7d. Hours are whole.", metavar="DURATION"
+        ),
+    ] = None,
+    exclude_alerts: Annotated[
+        bool, typer.Option("--exclude-alerts", help="Leave out hours in which an alert of the dataset was firing.")
+    ] = False,
     store: StoreOption = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
@@ -42,8 +51,15 @@ def learn(
     name = dataset or _default(settings)
     if activate and not force:
         workspace.refuse_edited()  # before a version is written that could not be activated
-    with progress(f"learning {name}") as tell:
-        contract = workspace.learn(name, budget=budget, progress=tell)
+    with progress(f"learning {name}") as share:
+        contract = workspace.learn(
+            name,
+            budget=budget,
+            since=since,
+            exclude_alerts=exclude_alerts,
+            tell=lambda message: say(f"assay: {message}"),
+            progress=share,
+        )
     assert contract.version is not None
     rendered = (
         workspace.activate(name, contract.version, force=force, how="assay learn --activate") if activate else None

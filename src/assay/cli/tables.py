@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from assay.cli.output import plain as plain_text
 from assay.contract.document import Contract, Field
@@ -14,7 +14,10 @@ from assay.profile.document import FieldProfile, Profile
 from assay.ui.first_look import heights
 from assay.ui.text_bars import text_bars
 
-__all__ = ["aligned", "contract_table", "print_profile", "profile_table", "rules_table"]
+if TYPE_CHECKING:
+    from assay.profile.compare import Change
+
+__all__ = ["aligned", "changes_table", "contract_table", "print_profile", "profile_table", "rules_table"]
 
 _NAMES_SHOWN: Final = 5
 
@@ -22,7 +25,8 @@ _NAMES_SHOWN: Final = 5
 def contract_table(contract: Contract) -> str:
     """What a contract asks of each field, what was seen, and what it is expected to cost."""
     fields = [(label, rule_in_words(field), _seen(field)) for label, field in contract.root.walk()]
-    lines = [f"{contract.dataset}@{contract.version}, learned from {contract.rows:,} rows", ""]
+    name = contract.dataset if contract.version is None else f"{contract.dataset}@{contract.version}"
+    lines = [f"{name}, learned from {contract.rows:,} rows", ""]
     lines += aligned([("field", "rule", "seen"), *fields])
     lines += ["", _cost(contract), "", *_stream(contract)]
     if soft := relations(contract):
@@ -76,6 +80,18 @@ def _cost(contract: Contract) -> str:
 
 _HEAD: Final = ("field", "type", "missing", "null", "distinct", "spread", "min", "median", "max", "most often")
 _NUMERIC: Final = frozenset(("missing", "null", "distinct", "min", "median", "max"))
+
+
+def changes_table(changes: Sequence[Change]) -> str:
+    """What changed in each field; those that did not, in a row."""
+    rows: list[tuple[str, ...]] = [("field", "drift", "limit", "")]
+    for change in changes:
+        if change.status != "same":
+            figures = ("" if value is None else f"{value:.3g}" for value in (change.drift, change.limit))
+            rows.append((plain_text(change.label), *figures, plain_text("; ".join(change.says))))
+    same = [plain_text(change.label) for change in changes if change.status == "same"]
+    unchanged = [f"no change in {', '.join(same)}"] if same else []
+    return "\n".join([*(aligned(rows) if len(rows) > 1 else []), *([""] if len(rows) > 1 and same else []), *unchanged])
 
 
 def _stream(contract: Contract) -> Iterator[str]:
