@@ -192,10 +192,9 @@ def _over_http(result: Result, name: str, server: servers.Server, chosen: Sequen
     server.flush()
     result.per_s[name].append(events / (time.perf_counter() - began))
     result.answered_per_s[name].append(events / answered)
-    for pid, spent in server.cpu_s().items():
-        which = "the service" if pid == server.pid else "the process that applies"
-        result.cpu.setdefault(f"all of it, {_NAMES[name].partition(', ')[2]}: {which}", []).append(
-            (spent - before.get(pid, 0)) / events * 1e6
+    for role, spent in server.cpu_s().items():
+        result.cpu.setdefault(f"all of it, {_NAMES[name].partition(', ')[2]}: {role}", []).append(
+            (spent - before.get(role, 0)) / events * 1e6
         )
 
 

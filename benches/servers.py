@@ -22,6 +22,12 @@ __all__ = ["Server", "assay_granian", "assay_uvicorn", "exercise", "noop_granian
 _ROOT: Final = Path(__file__).parents[1]
 _BIN: Final = Path(sys.executable).parent
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
+#: What a process that the service starts is for, by a word of how it is started.
+_ROLES: Final = {
+    "apply_apart": "the process that applies",
+    "spawn_main": "the processes that judge",
+    "resource_tracker": "the processes that judge",
+}
 
 
 class Server:
@@ -74,13 +80,15 @@ class Server:
                     found += map(int, (task / "children").read_text().split())
         return found
 
-    def cpu_s(self) -> dict[int, float]:
-        """CPU seconds of each of its processes so far."""
-        spent = {}
+    def cpu_s(self) -> dict[str, float]:
+        """CPU seconds of its processes so far, by what they do."""
+        spent: dict[str, float] = {}
         for pid in self.pids():
             with contextlib.suppress(OSError):
                 fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-                spent[pid] = (int(fields[11]) + int(fields[12])) / _TICKS
+                started = Path(f"/proc/{pid}/cmdline").read_text()
+                role = next((role for sign, role in _ROLES.items() if sign in started), "the service")
+                spent[role] = spent.get(role, 0) + (int(fields[11]) + int(fields[12])) / _TICKS
         return spent
 
     def resident_bytes(self) -> int:

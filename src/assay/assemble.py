@@ -15,7 +15,7 @@ import structlog
 
 from assay import settings as configuration
 from assay.contract.versions import Versions
-from assay.errors import StoreLocked
+from assay.errors import AssayError, ServiceError, StoreLocked
 
 if TYPE_CHECKING:
     import asyncio
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from assay.ingest.enforced import Enforced
     from assay.ingest.worker import AnyWorker, Worker
     from assay.service.collector import Collector
+    from assay.service.errands import Errands
     from assay.settings import Settings
     from assay.store.embedded import DuckDBStore
     from assay.ui.pages import Pages
@@ -56,13 +57,16 @@ def application(settings: Settings | None = None, built: Collector | None = None
         UsageError: a setting is not what it should be.
     """
     from assay.service.app import create_app
+    from assay.service.errands import Errands
 
     chosen = configuration.load() if settings is None else settings
     _configure_logging()
+    errands = Errands(_errand_command(chosen))
     missing = next((name for name in _PAGES_NEED if importlib.util.find_spec(name) is None), None)
     return create_app(
         lambda: built or collector(chosen),
-        make_pages=None if missing else lambda running: _pages(running, chosen),
+        errands,
+        make_pages=None if missing else lambda running: _pages(running, errands, chosen),
         no_pages=f"the page needs the package {missing}, which is not installed; pip install 'assay[ui]' brings it",
         default_dataset=chosen.default_dataset,
         allowed_hosts=chosen.allowed_hosts,
@@ -70,12 +74,12 @@ def application(settings: Settings | None = None, built: Collector | None = None
     )
 
 
-def _pages(running: Collector, settings: Settings) -> Pages:
+def _pages(running: Collector, errands: Errands, settings: Settings) -> Pages:
     """The pages for people, around a collector."""
     from assay.desk import WorkspaceDesk
     from assay.ui.pages import Pages
 
-    return Pages(WorkspaceDesk(running, settings), prometheus_url=settings.prometheus_url)
+    return Pages(WorkspaceDesk(running, errands, settings), prometheus_url=settings.prometheus_url)
 
 
 def http_protocol() -> type[asyncio.Protocol]:
@@ -194,6 +198,60 @@ def apply_apart() -> NoReturn:
     serve_apart(make_worker, looking.last_seq, lambda: enforced.adopt(enforced.refresh()))
     sys.stdout.flush()
     os._exit(0)  # a round that nobody waits for any more is undone, not waited for
+
+
+def _errand_command(settings: Settings) -> list[str]:
+    """What starts the process that does errands, but for what to do."""
+    given = {"root": str(settings.root.resolve()), **settings.model_dump(mode="json", exclude_none=True)}
+    return [sys.executable, "-P", "-c", "from assay.assemble import errand; errand()", json.dumps(given)]
+
+
+def errand() -> NoReturn:
+    """The main of the process that does one errand for a service: it activates, learns or profiles."""
+    from assay.service.errands import told_failure
+    from assay.settings import Settings
+    from assay.workspace import Workspace
+
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever a library prints goes to stderr, and not into the talk
+
+    def tell(**said: object) -> None:
+        out.write(json.dumps(said) + "\n")
+        out.flush()
+
+    given, what = json.loads(sys.argv[1]), json.loads(sys.argv[2])
+    dataset = what["dataset"]
+    try:
+        workspace = Workspace(Settings(**given), is_flushed=True)
+        match what["do"]:
+            case "activate":
+                written, checked = workspace.activate(
+                    dataset, what["contract"], mode=what["mode"], by=what["by"], how="POST /activate"
+                )
+                tell(done={"written": list(map(str, written)), "checked": checked})
+            case "learn":
+                os.nice(_BEHIND)
+                contract = workspace.learn(dataset, budget=what["budget"], progress=lambda share: tell(progress=share))
+                tell(
+                    done={
+                        "contract": contract.version,
+                        "rows": contract.rows,
+                        "expected_refusals": contract.expected_refusals,
+                        "bound_refusals": contract.bound_refusals,
+                    }
+                )
+            case _:
+                os.nice(_BEHIND)
+                tell(done=json.loads(workspace.profile(dataset).to_json()))
+    except AssayError as error:
+        tell(failed=told_failure(error))
+    except ModuleNotFoundError as error:
+        reason = f"this needs the package {error.name}, which is not installed; pip install 'assay[profile]' brings it"
+        tell(failed=told_failure(ServiceError(reason)))
+    except OSError as error:
+        tell(failed=told_failure(ServiceError(str(error))))
+    out.close()
+    sys.exit(0)
 
 
 def _worker(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import getpass
 import http.client
 import json
+import os
 import tempfile
 import time
 import urllib.error
@@ -12,6 +14,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
@@ -46,11 +49,11 @@ _open: Final = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 class Workspace:
     """A folder with an `assay.toml`, contracts, and a store somewhere."""
 
-    def __init__(self, settings: Settings, *, flush: Callable[[], None] | None = None) -> None:
-        """`flush` brings everything acknowledged into its table; by default the running service is asked to, or it is done here."""
+    def __init__(self, settings: Settings, *, is_flushed: bool = False) -> None:
+        """`is_flushed`: whoever made it has brought everything into the store, or need not."""
         self.settings = settings
+        self._is_flushed = is_flushed
         self.versions = Versions(settings.contracts)
-        self._flush = flush
 
     # ---- the service, and the store behind it
 
@@ -87,10 +90,9 @@ class Workspace:
         Raises:
             ServiceError: something is in the way; nothing is lost.
         """
-        if self._flush is not None:
-            self._flush()
+        if self._is_flushed or self.ask("POST", "/flush", _FLUSH_S) is not None:
             return
-        if self.ask("POST", "/flush", _FLUSH_S) is not None or not self.settings.log_path.exists():
+        if not self.settings.log_path.exists():
             return
         from assay.ingest.apply import Applier
         from assay.ingest.enforced import Enforced
@@ -241,23 +243,43 @@ class Workspace:
         )
         return self.versions.add(contract, profile.to_json().encode())
 
-    def activate(self, dataset: str, number: int, *, mode: Mode = "enforce", force: bool = False) -> Rendered:
+    def activate(
+        self,
+        dataset: str,
+        number: int,
+        *,
+        mode: Mode = "enforce",
+        force: bool = False,
+        by: str | None = None,
+        how: str = "assay activate",
+    ) -> Rendered:
         """Make a version the enforced one, and render what follows from it. A running service takes it up in 2 s.
 
-        Fields that were observed or enforced apart from the rest stay so, where the version has them.
+        Fields that were observed or enforced apart from the rest stay so, where the version has them. A change of mode
+        alone is made first, whatever rendering meets: it may be what stops the damage. `by`, else the user, and `how` it
+        was done go into the history.
 
         Raises:
             UsageError, NotASchema: there is no such version, or it is no contract. Nothing is changed then.
-            EditedByHand, ContractError: as `render`; nothing is changed then either.
+            EditedByHand, ContractError: as `render`; nothing is changed then either, but for a mode.
         """
+        from assay.contract import history
+
         check_name(dataset)
         contract = self.versions.load(dataset, number)
         former = self.versions.active(dataset)
         labels = {label for label, _ in contract.root.walk()}
         fields = {} if former is None else {label: own for label, own in former.fields.items() if label in labels}
+        put = partial(history.activate, self.versions, dataset, Active(number, mode, fields), by=by or _user(), how=how)
+        only_mode = former is not None and former.contract == number
+        if only_mode:
+            put()
         others = [each for each, _ in self.versions.active_contracts() if each.dataset != dataset]
-        files, checked = self._files([*others, contract], force=force)
-        self.versions.activate(dataset, Active(number, mode, fields))
+        files, checked = self._files([*others, contract], force=force or only_mode)
+        if not only_mode:
+            put()
+        elif not force and self.edited():
+            del files[self._models]  # it says nothing of modes: what a person has changed there stays
         return self._write(files), checked
 
     # ---- render
@@ -387,6 +409,14 @@ def check_name(dataset: str) -> None:
 
 def _has_rows(con: duckdb.DuckDBPyConnection, relation: str) -> bool:
     return con.execute(f"SELECT 1 FROM {relation} LIMIT 1").fetchall() != []
+
+
+def _user() -> str:
+    """Who is at the terminal."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may know no names
+        return f"user {os.getuid()}"
 
 
 def patiently(attempt: Callable[[], _T]) -> _T:

@@ -28,6 +28,7 @@ def test_a_file(assay: Command, file: Path) -> None:
     assert ran.code == 1
     assert ran.out.startswith("1 of 3 rows are bad (33.33%)")
     assert "a: Input should be less than or equal to 9  (rows 1)" in ran.out
+    assert ran.out.endswith('such as\n    {"a": 10, "_row": 1}\n')
     (row,) = pq.read_table(file.with_name("bad.parquet")).to_pylist()
     assert (row["a"], row["_row"]) == (10, 1)
     ran = assay("check", str(file), "--contract", "d@2")
@@ -40,6 +41,7 @@ def test_as_a_document(assay: Command, file: Path) -> None:
     document = ran.document
     assert (document["ok"], document["rows"], document["bad"]) == (False, 3, 1)
     assert document["violations"][0]["first_rows"] == [1]
+    assert document["sample"] == [{"a": 10, "_row": 1}]
 
 
 def test_a_dataset(assay: Command, bench: Bench, file: Path) -> None:
@@ -52,6 +54,7 @@ def test_a_dataset(assay: Command, bench: Bench, file: Path) -> None:
     assert (ran.document["contract"], ran.document["bad"], ran.document["sources"]) == ("1", 1, {"unknown": 1})
     ran = assay("check", "d", "--contract", "d@1")
     assert "from unknown (1)" in ran.out
+    assert '{"a": 11, "_source": "unknown", "_row": 1}' in ran.out
 
 
 @pytest.mark.parametrize(

@@ -137,3 +137,31 @@ def test_another_store_may_be_named(assay: Command, collected: Bench) -> None:
     assert assay("profile", "flights").code == 2
     ran = assay("profile", "flights", "--store", "old.duckdb", "--json")
     assert (ran.code, ran.document["rows"]) == (0, ROWS)
+
+
+def test_who_activated_what_is_kept(bench: Bench, assay: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGNAME", "ada")
+    bench.contract("d", {"a": {"type": "integer"}})
+    bench.contract("d", {"a": {"type": "number"}})
+    bench.enforce("e", {"b": {"type": "integer"}})
+    assert assay("contracts", "--history", "d").out == "nothing was activated yet\n"
+    assert assay("activate", "d", "1").code == 0
+    assert assay("activate", "d", "1", "--mode", "observe").code == 0
+    bench.activate("d", 2)  # as an editor would
+    lines = assay("contracts", "--history", "d").out.splitlines()
+    assert [line.split("  ", 1)[1] for line in lines] == [
+        "d@1  enforce  by ada, assay activate",
+        "d@1  observe  by ada, assay activate",
+        "d@2  enforce  by nobody knows whom, active.json changed",
+    ]
+    rows = assay("contracts", "--history", "--json").document
+    assert {(row["dataset"], row["contract"], row["mode"], row["by"]) for row in rows} == {
+        ("e", 1, "enforce", None),
+        ("d", 1, "enforce", "ada"),
+        ("d", 1, "observe", "ada"),
+        ("d", 2, "enforce", None),
+    }
+    assert assay("contracts", "e").out.count("@") == 1
+    assert assay("contracts", "nothing").code == 2
+    bench.versions.active_path("d").unlink()
+    assert "d has no active contract" in assay("contracts", "--history").out

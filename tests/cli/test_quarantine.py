@@ -59,5 +59,14 @@ def test_it_proposes_what_lets_them_in(
     assert (document["contract"], document["written"], document["is_new"]) == (1, 2, False)
     assert document["items"][0]["suggestion"]["changes"][0]["field"] == "a"
     assert document["lets_in"] == [document["items"][0]["fingerprint"]]
+    bench.activate("d", 2)
+    _replay(capsys)
+    assert "(replayed 20" in run(capsys, "d")[1]
     assert run(capsys, "d", "--fingerprint", "x")[0] == 2
     assert run(capsys, "d", "--suggest", "--fingerprint", "x")[0] == 2
+
+
+def _replay(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run_command(["replay", "d"])
+    capsys.readouterr()

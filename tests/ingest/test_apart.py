@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from assay.ingest.apart import ApartWorker
 from assay.ingest.apply import Applied
 from assay.ingest.intake import take
 from assay.ingest.log import Log
+from assay.ingest.replay import Portion
 from assay.ingest.validate import Judge
 from tests.conftest import held, until
 
@@ -99,6 +101,43 @@ def test_events_that_learned_move_when_their_contract_is_there(place: Place) -> 
     place.worker.contracts_changed()
     place.worker.flush(20)
     assert place.rows() == [1, 2]
+
+
+def test_a_replay_goes_there_and_back(place: Place) -> None:
+    versions = Versions(place.settings.contracts)
+    versions.add(Contract.parse({"type": "object", "properties": {"id": {"type": "number"}}}, dataset="d"))
+    body = json.dumps([{"id": 1.5}, {"id": "x"}]).encode()
+    now_us = time.time_ns() // 1_000  # what is old would leave the quarantine
+    _, records = take(body, "json", dataset="d", judge=JUDGE, source="s", content_type="t", received_us=now_us)
+    place.log.append(records)
+    place.worker.flush(20)
+    assert until(lambda: place.worker.status.in_quarantine == 2, 20)
+    dry = place.worker.replay(Portion("d", 1, dry=True), 20)
+    assert (dry.accepted.events, dry.refused.events, dry.in_quarantine) == (1, 1, None)
+    done = place.worker.replay(Portion("d", 1), 20)
+    assert (done.accepted.events, done.more, done.in_quarantine) == (1, False, 1)
+    assert done.accepted.sample[0].body == '{"id": 1.5}'
+    assert until(lambda: place.worker.status.in_quarantine == 1, 20)
+    with pytest.raises(ServiceError, match="no version 7"):
+        place.worker.replay(Portion("d", 7), 20)
+
+
+def test_a_replay_by_a_process_that_ends_is_told_and_may_be_asked_for_again(place: Place) -> None:
+    process = place.worker._process
+    assert process is not None
+    process.kill()
+    process.wait()
+    with pytest.raises(ServiceError, match="started again"):
+        place.worker.replay(Portion("d", 1), 20)
+    Versions(place.settings.contracts).add(Contract.parse(JUDGE.contract.schema, dataset="d"))
+
+    def works() -> bool:
+        try:
+            return place.worker.replay(Portion("d", 1), 20).accepted.events == 0
+        except ServiceError:
+            return False
+
+    assert until(works, 30)
 
 
 def test_it_is_started_again_when_it_is_killed(place: Place) -> None:

@@ -124,6 +124,19 @@ def test_one_alone_is_committed_at_once(make: Callable[..., Desk]) -> None:
     assert desk.log.last_seq() == 3
 
 
+def test_of_large_ones_only_some_go_together_and_small_ones_go_before_the_rest(make: Callable[..., Desk]) -> None:
+    desk = make(pending=16 << 20, log=16 << 20)
+    desk.shut(0)
+    for number in (1, 2, 3, 4, 5):
+        desk.submit(number, 700_000)
+    desk.submit(6)
+    desk.log.open.set()
+    assert desk.ends(*range(7))
+    assert desk.log.transactions == [1, 3, 2, 1]
+    assert until(lambda: desk.counted == [0, 1, 2, 6, 3, 4, 5])
+    assert until(lambda: desk.committer.gauges()["pending_bytes"] == 0)
+
+
 def test_all_who_wait_share_the_next_transaction(make: Callable[..., Desk]) -> None:
     desk = make()
     desk.shut(0)

@@ -106,14 +106,24 @@ def test_no_answer_lets_a_page_read_it(service: Service, method: str) -> None:
 
 def _statuses(client: Client) -> dict[str, int]:
     kind = {"Content-Type": "application/json"}
-    posts = ("/collect", "/collect/d", "/validate/d", "/flush", "/collector")
+    posts = ("/collect", "/collect/d", "/validate/d", "/flush", "/collector", "/replay/d")
     gets = ("/", "/readyz", "/metrics", "/contracts", "/contracts/d", "/docs", "/openapi.json", "/nothing")
     found = {path: client.post(path, b'{"a": 1}', kind).status_code for path in posts}
     return found | {path: client.get(path).status_code for path in gets}
 
 
 REFUSED_INSECURE = dict.fromkeys(
-    ("/validate/d", "/flush", "/collector", "/contracts", "/contracts/d", "/docs", "/openapi.json", "/nothing")
+    (
+        "/validate/d",
+        "/flush",
+        "/collector",
+        "/replay/d",
+        "/contracts",
+        "/contracts/d",
+        "/docs",
+        "/openapi.json",
+        "/nothing",
+    )
 )
 
 

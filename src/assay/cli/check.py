@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from assay.frames.report import Report
 
 __all__ = ["check"]
+
+_SAMPLES: Final = 5
+_LONGEST: Final = 160
 
 
 @app.command()
@@ -53,7 +57,7 @@ def check(
     if rejects is not None:
         _write(rejects, report)
     name = contract if judge.version is None or contract is not None else f"{judge.dataset}@{judge.version}"
-    document = {"checked": what, "contract": name, **report.to_document()}
+    document = {"checked": what, "contract": name, **report.to_document(), "sample": _sample(report)}
     result("\n".join(_lines(report)), document, as_json=as_json)
     if rejects is not None and report.bad:
         say(f"assay: the bad rows are in {rejects}")
@@ -113,3 +117,18 @@ def _lines(report: Report) -> Iterator[str]:
     if report.sources:
         yield ""
         yield "from " + ", ".join(f"{plain(name)} ({count:,})" for name, count in report.sources.most_common(20))
+    yield ""
+    yield "such as"
+    for row in _sample(report):
+        yield f"    {_shortened(row)}"
+
+
+def _sample(report: Report) -> list[dict[str, Any]]:
+    """The first of the bad rows, without what they lack."""
+    rows = report.rows().slice(0, _SAMPLES).to_pylist()
+    return [{name: cell for name, cell in row.items() if cell is not None and name != "_violations"} for row in rows]
+
+
+def _shortened(row: dict[str, Any]) -> str:
+    text = plain(json.dumps(row, ensure_ascii=False, default=str))
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -43,7 +43,9 @@ def learn(
     with progress(f"learning {name}") as tell:
         contract = workspace.learn(name, budget=budget, progress=tell)
     assert contract.version is not None
-    rendered = workspace.activate(name, contract.version, force=force) if activate else None
+    rendered = (
+        workspace.activate(name, contract.version, force=force, how="assay learn --activate") if activate else None
+    )
     document: dict[str, Any] = {
         "dataset": name,
         "contract": contract.version,

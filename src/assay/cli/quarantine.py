@@ -123,20 +123,22 @@ def _document(found: Proposal) -> dict[str, Any]:
 
 
 def _one(reject: Mapping[str, Any]) -> str:
-    return f"{reject['received_at'][:19]}Z  {reject['source']}  {_reasons(reject)}\n    {_shortened(reject)}"
+    replayed = f"  (replayed {reject['replayed_at'][:19]}Z)" if reject["replayed_at"] else ""
+    return f"{reject['received_at'][:19]}Z  {plain(reject['source'])}  {_reasons(reject)}{replayed}\n    {_shortened(reject)}"
 
 
 def _group(group: Mapping[str, Any]) -> str:
     sample = group["sample"]
     return (
-        f"{group['count']:,} from {', '.join(group['sources'])}, {group['first_seen'][:19]}Z to {group['last_seen'][:19]}Z:"
+        f"{group['count']:,} from {plain(', '.join(group['sources']))}, {group['first_seen'][:19]}Z to {group['last_seen'][:19]}Z:"
         f" {_reasons(sample)}\n    {_shortened(sample)}"
     )
 
 
 def _reasons(reject: Mapping[str, Any]) -> str:
     return "; ".join(
-        f"{'.'.join(map(str, error['loc'])) or 'the event'}: {error['msg']}" for error in reject["errors"][:3]
+        f"{plain('.'.join(map(str, error['loc']))) or 'the event'}: {plain(error['msg'])}"
+        for error in reject["errors"][:3]
     )
 
 

@@ -3,6 +3,7 @@
 contracts/<dataset>/<n>.schema.json    version n
 contracts/<dataset>/<n>.profile.json   its evidence, where it was learned
 contracts/<dataset>/active.json        {"contract": n, "mode": "enforce", "fields": {"salary": "observe"}}
+contracts/<dataset>/history.ndjson     who changed that, and when (see `assay.contract.history`)
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from assay.contract.document import DATASET_NAME, Contract
 from assay.errors import NotASchema, UnknownDataset, UsageError
 from assay.files import write_atomic, write_new
 
-__all__ = ["Active", "Mode", "Versions", "is_dataset_name"]
+__all__ = ["Active", "Mode", "Versions", "is_dataset_name", "parse_active"]
 
 Mode: TypeAlias = Literal["enforce", "observe"]
 
@@ -120,7 +121,7 @@ class Versions:
             return None
         except (OSError, UnicodeDecodeError) as error:
             raise NotASchema("", f"cannot be read: {error}", where=str(path)) from error
-        return _parse_active(text, str(path))
+        return parse_active(text, str(path))
 
     def active_path(self, dataset: str) -> Path:
         """Where it says which version is enforced."""
@@ -155,7 +156,12 @@ class Versions:
         return found
 
 
-def _parse_active(text: str, where: str) -> Active:
+def parse_active(text: str, where: str) -> Active:
+    """What `active.json` says; `where` is its name in an error.
+
+    Raises:
+        NotASchema: it is not what it should be.
+    """
     try:
         document = json.loads(text)
     except ValueError as error:

@@ -25,6 +25,9 @@ from assay.ingest.validate import Judge
 __all__ = ["Committer", "Loop", "OnCommitted", "Singles"]
 
 _PROBE_S: Final = 0.5
+#: Of tickets beyond this size as many share a transaction as come to `_ENOUGH_BYTES`: some ten milliseconds' writing.
+_LARGE_BYTES: Final = 64 << 10
+_ENOUGH_BYTES: Final = 1 << 20
 
 #: Single events of one contract and source that were committed together.
 Singles: TypeAlias = tuple[Judge, str, list[Single]]
@@ -49,6 +52,7 @@ class Committer:
         self._on_committed = on_committed
         self._loop: Loop | None = None
         self._waiting: list[Ticket] = []
+        self._later: list[Ticket] = []  # of these, what the last transaction had no room for
         self._free_through = 0
         self._dropped: list[str] = []
         self._idle = False
@@ -119,10 +123,12 @@ class Committer:
 
     def _run(self) -> None:
         while True:
-            if not (self._waiting or self._free_through or self._stopping or self._dropped or not self._log.is_clean):
+            is_busy = self._waiting or self._later or self._free_through or self._dropped
+            if not (is_busy or self._stopping or not self._log.is_clean):
                 self._sleep()
             dropped, self._dropped = self._dropped, []  # before the tickets: none comes after its request was dropped
             tickets, self._waiting = self._waiting, []
+            tickets, self._later = _share(self._later + tickets)
             free_through, self._free_through = self._free_through, 0
             if tickets:
                 self._commit(tickets, free_through)
@@ -132,8 +138,12 @@ class Committer:
                 return
             elif self.failure is not None:
                 self._probe()
+            to_come = {piece.request for ticket in self._later if isinstance(ticket, Part) for piece in ticket.pieces}
             for request in dropped:
-                self._log.drop(request)
+                if request in to_come:
+                    self._dropped.append(request)
+                else:
+                    self._log.drop(request)
             if not (self._log.is_clean or self._stopping):
                 self._sweep()
 
@@ -217,6 +227,26 @@ class Committer:
 
     def _measure(self) -> None:
         self._live_events, self._live_bytes, self._oldest_us = self._log.live()
+
+
+def _share(tickets: list[Ticket]) -> tuple[list[Ticket], list[Ticket]]:
+    """What makes the next transaction, and what waits for the one after: of large ones as many as are written soon.
+
+    Whoever sends little waits for one of the large ones, and not for all that came at the same moment.
+    """
+    large = [ticket for ticket in tickets if not isinstance(ticket, Single) and ticket.size_bytes > _LARGE_BYTES]
+    if len(large) < 2:
+        return tickets, []
+    later: list[Ticket] = []
+    size = 0
+    for ticket in large:
+        if size >= _ENOUGH_BYTES:
+            later.append(ticket)
+        size += ticket.size_bytes
+    if not later:
+        return tickets, []
+    put_off = set(map(id, later))
+    return [ticket for ticket in tickets if id(ticket) not in put_off], later
 
 
 def _sorted(tickets: Sequence[Ticket]) -> tuple[list[Singles], list[Batch], list[Piece]]:

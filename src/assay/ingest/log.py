@@ -21,6 +21,7 @@ from typing import IO, Final, Self
 from assay.contract.document import Contract
 from assay.errors import FateUnknown, LogFailed, LogInUse
 from assay.ingest import keys as key_table
+from assay.ingest.checkpoint import PAGES_LEFT_TO_COMMITS, Checkpoints
 from assay.ingest.keys import Kept
 from assay.ingest.payload import unpack_request
 from assay.ingest.record import Kind, Piece, Record, connect
@@ -86,6 +87,7 @@ class Log:
         self._reserve = Reserve(path)
         self._is_in_doubt = False
         self._has_space = False  # the log is empty, and its file is large
+        self._checkpoints: Checkpoints | None = None
         self._dead: deque[str] = deque()  # requests whose pieces nobody needs
         try:
             try:
@@ -98,6 +100,7 @@ class Log:
             self._checked_at = 0.0
             self._reserve.make()
             self._dead.extend(self._orphans())
+            self._checkpoints = Checkpoints(connect(path))
         except sqlite3.Error as error:
             self._lock_file.close()
             raise LogFailed(path, str(error)) from error
@@ -113,6 +116,8 @@ class Log:
 
     def close(self) -> None:
         """Let go of the file and the lock."""
+        if self._checkpoints is not None:
+            self._checkpoints.stop()
         self._con.close()
         self._reserve.discard()
         self._lock_file.close()
@@ -141,6 +146,7 @@ class Log:
             if len(rows) == 1 and not (free_through or keys or pieces) and records[0].contract is not None:
                 with self._writing:
                     self._con.execute(_INSERT, rows[0])  # a statement alone is a transaction
+                self._committed()
                 return
             evicted = 0
             with self._transaction():
@@ -324,6 +330,7 @@ class Log:
     def _opened(self) -> sqlite3.Connection:
         self._con = connect(self.path)
         try:
+            self._con.execute(f"PRAGMA wal_autocheckpoint = {PAGES_LEFT_TO_COMMITS}")
             self._set_up()
         except BaseException:
             self._con.close()
@@ -349,6 +356,11 @@ class Log:
         with self._writing, self._con:
             self._con.execute("BEGIN IMMEDIATE")
             yield
+        self._committed()
+
+    def _committed(self) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.wake()
 
     def _check_writable(self) -> None:
         """What would keep a transaction from being durable, as far as it can be known before."""

@@ -15,7 +15,8 @@ from assay.ingest.replay import Portion, Replayed, Replayer
 
 __all__ = ["AnyWorker", "Status", "Worker"]
 
-#: Rounds begin this far apart, seconds: an event is in its table within a second, in transactions worth their price.
+#: Rounds begin this far apart, seconds, unless more waits than one takes: an event is in its table within a second, in
+#: transactions worth their price.
 _INTERVAL_S: Final = 0.4
 _RETRY_S: Final = 0.2
 #: With nothing to move there is a round all the same: what was refused long ago may have to go.
@@ -35,6 +36,15 @@ class Status:
     in_quarantine: int = 0
     waiting: bool = False
     trouble: ServiceError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What comes after a round: whether there is more to do, whether that would make a whole round, how long the store was held."""
+
+    more: bool = True
+    is_behind: bool = False
+    held_s: float = 0.0
 
 
 class AnyWorker(Protocol):
@@ -182,30 +192,30 @@ class Worker:
                 stopping = self._stopping
                 self._kicked = self._hurry = False
             began = time.monotonic()
-            more, held_s = self._round()
-            held_s += self._replay(stopping=stopping)
+            done = self._round()
+            held_s = done.held_s + self._replay(stopping=stopping)
             took = time.monotonic() - began
             with self._changed:
-                self._kicked |= (more or bool(self._jobs)) and not (stopping and self.status.trouble)
+                self._kicked |= (done.more or bool(self._jobs)) and not (stopping and self.status.trouble)
                 if stopping and not self._kicked:
                     return
                 # Nobody else could open the store for `held_s`: now it is theirs for at least as long. What the next
                 # round does before it opens the store takes about what it took in this one.
-                pause = _RETRY_S if self.status.trouble else max(_INTERVAL_S, 2 * held_s) - took
+                interval_s = 0.0 if done.is_behind else _INTERVAL_S
+                pause = _RETRY_S if self.status.trouble else max(interval_s, 2 * held_s) - took
                 if not stopping:
                     self._changed.wait_for(lambda: self._hurry or self._stopping, timeout=pause)
 
-    def _round(self) -> tuple[bool, float]:
-        """One round; whether there is more to do, and for how many seconds the store was held."""
+    def _round(self) -> _Done:
         began = time.perf_counter()
         try:
             applied = self._applier.round(self._judge_for)
         except (StoreLocked, StoreFailed, LogFailed) as trouble:
             self._say(replace(self.status, trouble=trouble))
-            return True, 0.0
+            return _Done()
         except Exception as fault:  # noqa: BLE001  this thread must not end: events would wait for ever, and nobody would be told
             self._say(replace(self.status, trouble=ServiceError(f"{type(fault).__name__}: {fault}")))
-            return True, 0.0
+            return _Done()
         if (
             applied.events
             or applied.quarantined
@@ -216,7 +226,7 @@ class Worker:
             self._moved_at = time.monotonic()
             self._on_applied(applied, time.perf_counter() - began)
         self._say(Status(applied.through, applied.in_quarantine, applied.waiting))
-        return applied.more or self._last_seq() > applied.through, applied.held_s
+        return _Done(applied.more or self._last_seq() > applied.through, applied.more, applied.held_s)
 
     def _replay(self, *, stopping: bool) -> float:
         """Replay the portion that has waited longest, if there is one; for how many seconds the store was held."""

@@ -18,6 +18,8 @@ from assay import __version__
 from assay.errors import AssayError
 from assay.service.collect import Collect
 from assay.service.collector import Collector
+from assay.service.contracts import contract_routes
+from assay.service.errands import Errands
 from assay.service.guard import Guard
 from assay.service.openapi import COLLECT_PATHS
 from assay.service.problems import problem, problem_of
@@ -43,6 +45,7 @@ class Pages(Protocol):
 
 def create_app(
     make_collector: Callable[[], Collector],
+    errands: Errands,
     *,
     make_pages: Callable[[Collector], Pages] | None = None,
     no_pages: str = "",
@@ -50,7 +53,7 @@ def create_app(
     allowed_hosts: Iterable[str] = (),
     insecure: bool = False,
 ) -> FastAPI:
-    """The application. `make_collector` is called when it starts: nothing is opened before.
+    """The application. `make_collector` is called when it starts: nothing is opened before. `errands` end with it.
 
     `make_pages` makes the pages below `/ui`; where there are none, `no_pages` says why.
 
@@ -74,6 +77,7 @@ def create_app(
         finally:
             if pages is not None:
                 await pages.stop()
+            errands.stop()
             await collector.stop()
 
     async def no_ui(_: Request) -> Response:
@@ -95,6 +99,7 @@ def create_app(
                 Route(f"/{name}", endpoint, methods=["POST"], include_in_schema=False),
             ]
         app.include_router(reads(collector))
+        app.include_router(contract_routes(collector, errands))
 
     allowed_hosts = tuple(allowed_hosts)
     app = App(

@@ -126,6 +126,7 @@ class Collector:
         self._evicted = 0
         self._judging = Judging()
         self._watching: asyncio.Task[None] | None = None
+        self._looking = asyncio.Lock()
 
     async def start(self) -> None:
         """Begin to collect."""
@@ -589,6 +590,11 @@ class Collector:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_AT_CONTRACTS_S)
+            await self.look()
+
+    async def look(self) -> None:
+        """Take up at once what changed in the folder of contracts, whoever changed it."""
+        async with self._looking:
             await self._judging.aside(self._look)
 
     def _look(self) -> None:

@@ -45,7 +45,7 @@ _PROCESSES: Final = min(2, os.cpu_count() or 1)
 #: From here on, going through two pipes costs little beside the judging.
 _WORTH_A_PROCESS_BYTES: Final = 128 << 10
 #: The loop that answers comes first.
-_NICE: Final = 5
+_NICE: Final = 12
 
 
 class Judging:

@@ -106,10 +106,16 @@ def waiting(
     given = [(condition, value) for condition, value in bounds if value]
     where = " AND ".join(["dataset = ?", "replayed_at IS NULL", *(condition for condition, _ in given)])
     values = [dataset, *(value for _, value in given)]
-    # How much they hold first: a body may be as large as a request.
-    sizes = con.execute(
-        f"SELECT CAST(id AS VARCHAR), octet_length(body) FROM _quarantine WHERE {where} ORDER BY id LIMIT ?",
+    # Which they are, then how much they hold: a body may be as large as a request, and all others need not be looked at.
+    ((end,),) = con.execute(
+        f"SELECT CAST(max(id) AS VARCHAR) FROM (SELECT id FROM _quarantine WHERE {where} ORDER BY id LIMIT ?)",
         [*values, limit],
+    ).fetchall()
+    if end is None:
+        return []
+    sizes = con.execute(
+        f"SELECT CAST(id AS VARCHAR), octet_length(body) FROM _quarantine WHERE {where} AND id <= CAST(? AS UUID) ORDER BY id",
+        [*values, end],
     ).fetchall()
     last, total = "", 0
     for id_, size in sizes:
@@ -117,8 +123,6 @@ def waiting(
         if last and total > max_bytes:
             break
         last = id_
-    if not last:
-        return []
     rows = con.execute(
         "SELECT CAST(id AS VARCHAR), dataset, epoch_us(received_at), source, contract, content_type, body,"
         f" CAST(violations AS VARCHAR), fingerprint FROM _quarantine WHERE {where} AND id <= CAST(? AS UUID) ORDER BY id",
