@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from assay.ingest.enforced import Enforced
     from assay.ingest.worker import AnyWorker, Worker
     from assay.service.collector import Collector
+    from assay.service.errands import Errands
     from assay.settings import Settings
     from assay.store.embedded import DuckDBStore
     from assay.ui.pages import Pages
@@ -60,11 +61,12 @@ def application(settings: Settings | None = None, built: Collector | None = None
 
     chosen = configuration.load() if settings is None else settings
     _configure_logging()
+    errands = Errands(_errand_command(chosen))
     missing = next((name for name in _PAGES_NEED if importlib.util.find_spec(name) is None), None)
     return create_app(
         lambda: built or collector(chosen),
-        Errands(_errand_command(chosen)),
-        make_pages=None if missing else lambda running: _pages(running, chosen),
+        errands,
+        make_pages=None if missing else lambda running: _pages(running, errands, chosen),
         no_pages=f"the page needs the package {missing}, which is not installed; pip install 'assay[ui]' brings it",
         default_dataset=chosen.default_dataset,
         allowed_hosts=chosen.allowed_hosts,
@@ -72,12 +74,12 @@ def application(settings: Settings | None = None, built: Collector | None = None
     )
 
 
-def _pages(running: Collector, settings: Settings) -> Pages:
+def _pages(running: Collector, errands: Errands, settings: Settings) -> Pages:
     """The pages for people, around a collector."""
     from assay.desk import WorkspaceDesk
     from assay.ui.pages import Pages
 
-    return Pages(WorkspaceDesk(running, settings), prometheus_url=settings.prometheus_url)
+    return Pages(WorkspaceDesk(running, errands, settings), prometheus_url=settings.prometheus_url)
 
 
 def http_protocol() -> type[asyncio.Protocol]:
@@ -222,7 +224,7 @@ def errand() -> NoReturn:
     given, what = json.loads(sys.argv[1]), json.loads(sys.argv[2])
     dataset = what["dataset"]
     try:
-        workspace = Workspace(Settings(**given), flush=lambda: None)
+        workspace = Workspace(Settings(**given), is_flushed=True)
         match what["do"]:
             case "activate":
                 written, checked = workspace.activate(

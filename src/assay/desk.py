@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from assay.contract.document import Contract
 from assay.contract.versions import Mode, Versions
-from assay.errors import AssayError, ServiceError
+from assay.errors import AssayError
 from assay.refused import propose
 from assay.ui.desk import Health, Suggested, WhatIf
 from assay.workspace import Workspace
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from assay.ingest.validate import Judge
     from assay.monitor.metrics import Figures
     from assay.service.collector import Collector
+    from assay.service.errands import Errands
     from assay.settings import Settings
 
 __all__ = ["WorkspaceDesk"]
@@ -26,19 +26,21 @@ __all__ = ["WorkspaceDesk"]
 #: How many of the newest refused events a page looks at: 30 ms of them.
 _NEWEST: Final = 200_000
 _FLUSH_S: Final = 60.0
-#: The service looks at its contracts twice a second.
-_IN_FORCE_S: Final = 5.0
 _DAY: Final = timedelta(hours=24)
+
+
+_T = TypeVar("_T")
 
 
 class WorkspaceDesk:
     """The `ui.desk.Desk` of one collector."""
 
-    def __init__(self, collector: Collector, settings: Settings) -> None:
+    def __init__(self, collector: Collector, errands: Errands, settings: Settings) -> None:
         """Made where the collector's event loop runs."""
         self._collector = collector
+        self._errands = errands
         self._loop = asyncio.get_running_loop()
-        self._workspace = Workspace(settings, flush=lambda: collector.flush_now(_FLUSH_S))
+        self._workspace = Workspace(settings, is_flushed=True)
         self.url = settings.url
         self.versions: Versions = self._workspace.versions
 
@@ -73,24 +75,21 @@ class WorkspaceDesk:
 
     def activate(self, dataset: str, number: int, mode: Mode) -> None:
         """See `Desk.activate`."""
-        self._workspace.activate(dataset, number, mode=mode)
-        deadline = time.monotonic() + _IN_FORCE_S
-        while time.monotonic() < deadline:
-            judge = self._collector.enforced.get(dataset)
-            if judge is not None and (judge.contract.version, judge.active.mode) == (number, mode):
-                return
-            time.sleep(0.02)
-        raise ServiceError(
-            f"{dataset}@{number} was activated, and the service has not taken it up yet: its log says why"
-        )
+        self.versions.load(dataset, number)
+        what = {"do": "activate", "dataset": dataset, "contract": number, "mode": mode, "by": "the page"}
+        self._wait(self._errands.run(what))
+        self._wait(self._collector.look())
 
     def learn(self, dataset: str, tell: Callable[[float], object]) -> Contract:
         """See `Desk.learn`."""
-        return self._workspace.learn(dataset, progress=lambda share: tell(0.95 * share))
+        self._collector.flush_now(_FLUSH_S)
+        learned = self._wait(self._errands.run({"do": "learn", "dataset": dataset, "budget": None}, tell))
+        return self.versions.load(dataset, learned["contract"])
 
     def try_out(self, dataset: str, number: int, tell: Callable[[float], object]) -> WhatIf:
         """See `Desk.try_out`."""
         contract = self.versions.load(dataset, number)
+        self._collector.flush_now(_FLUSH_S)
         report = self._workspace.check(dataset, contract, since=datetime.now(UTC) - _DAY, progress=tell)
         return WhatIf(
             number,
@@ -102,6 +101,7 @@ class WorkspaceDesk:
 
     def suggest(self, dataset: str, fingerprint: str, tell: Callable[[float], object]) -> Suggested:
         """See `Desk.suggest`."""
+        self._collector.flush_now(_FLUSH_S)
         proposal = propose(self._workspace, dataset, fingerprints=[fingerprint], progress=tell)
         (group,) = proposal.groups
         tried = group.suggestion
@@ -116,5 +116,8 @@ class WorkspaceDesk:
 
     def replay(self, dataset: str, number: int | None, *, dry_run: bool) -> Mapping[str, Any]:
         """See `Desk.replay`."""
-        work = self._collector.replay(dataset, number, dry_run=dry_run)
+        return self._wait(self._collector.replay(dataset, number, dry_run=dry_run))
+
+    def _wait(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """The result of what runs where the collector does."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()

@@ -52,11 +52,11 @@ _open: Final = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 class Workspace:
     """A folder with an `assay.toml`, contracts, and a store somewhere."""
 
-    def __init__(self, settings: Settings, *, flush: Callable[[], None] | None = None) -> None:
-        """`flush` brings everything acknowledged into its table; by default the running service is asked to, or it is done here."""
+    def __init__(self, settings: Settings, *, is_flushed: bool = False) -> None:
+        """`is_flushed`: whoever made it has brought everything into the store, or need not."""
         self.settings = settings
+        self._is_flushed = is_flushed
         self.versions = Versions(settings.contracts)
-        self._flush = flush
 
     # ---- the service, and the store behind it
 
@@ -93,10 +93,9 @@ class Workspace:
         Raises:
             ServiceError: something is in the way; nothing is lost.
         """
-        if self._flush is not None:
-            self._flush()
+        if self._is_flushed or self.ask("POST", "/flush", _FLUSH_S) is not None:
             return
-        if self.ask("POST", "/flush", _FLUSH_S) is not None or not self.settings.log_path.exists():
+        if not self.settings.log_path.exists():
             return
         from assay.ingest.apply import Applier
         from assay.ingest.enforced import Enforced

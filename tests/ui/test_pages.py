@@ -328,7 +328,7 @@ def test_the_quarantine_is_remembered_while_another_program_holds_the_store(benc
         service.flush()
         assert "1 event" in shown(service.client.get("/ui/datasets/d/quarantine"))
         with held(bench.store):
-            time.sleep(2.1)
+            time.sleep(15.1)  # until it is too old to be shown without asking
             page = service.client.get("/ui/datasets/d/quarantine")
             assert page.status_code == 200
             assert "is held by" in shown(page)

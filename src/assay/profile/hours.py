@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from assay.errors import UsageError
 from assay.files import write_atomic
+from assay.profile import seasons
 from assay.profile.document import Profile
 from assay.profile.merge import merge
 from assay.profile.summarize import quoted, summarize
@@ -48,7 +50,9 @@ def profile_since(
     if not taken:
         why = f": in all {len(hours)} hours an alert was firing" if hours else ""
         raise UsageError(f"nothing of {dataset} is left that was collected since {since:%Y-%m-%d %H:%M} UTC{why}")
-    return merge(list(hour_profiles(con, dataset, folder, taken))), len(hours) - len(taken)
+    profile = merge(list(hour_profiles(con, dataset, folder, taken)))
+    volume = seasons.measured(con, quoted(dataset), "epoch(_collected_at)")
+    return replace(profile, hours=volume), len(hours) - len(taken)
 
 
 def hour_profiles(

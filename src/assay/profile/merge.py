@@ -29,7 +29,8 @@ _SHAPES_KEPT: Final = 20
 def merge(parts: Sequence[Profile]) -> Profile:
     """The profile of all rows of the parts, which follow one another in time.
 
-    A field that a part does not have was missing there. Relations are those that held in every part with rows.
+    A field that a part does not have was missing there. Relations are those that held in every part with rows. Stretches
+    are left out: each was held against its own part, and not against the whole.
 
     Raises:
         ValueError: there are no parts.
@@ -83,6 +84,7 @@ def _field(name: str, parts: Sequence[FieldProfile], without: int) -> FieldProfi
         fields=_fields([(part.fields, part.types.get("object", 0)) for part in parts]),
         items=_field("[]", items, 0) if items else None,
         sizes=_numbers([part.sizes for part in parts if part.sizes is not None]),
+        lag=_numbers([part.lag for part in parts if part.lag is not None]),
     )
 
 

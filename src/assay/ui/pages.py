@@ -166,7 +166,11 @@ class Pages:
         name = self._known(request)
         judge = self._desk.judges().get(name)
         found = await asyncio.to_thread(self._quarantine.groups, name)
-        return self._page(request, "quarantine.html", name=name, judge=judge, found=found, row=self._row(name, judge))
+        status = HTTPStatus.OK if found.was_read else HTTPStatus.SERVICE_UNAVAILABLE
+        response = self._page(request, "quarantine.html", status, name=name, judge=judge, found=found)
+        if found.trouble:
+            response.headers["Refresh"] = "3"  # whoever holds the store lets go of it soon
+        return response
 
     async def contracts(self, request: Request) -> Response:
         """The versions of a dataset's contract."""
