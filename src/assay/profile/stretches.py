@@ -24,7 +24,7 @@ __all__ = ["measured"]
 
 #: As long as the windows that whole distributions are compared over, in seconds.
 _LENGTHS_S: Final = (60.0, 300.0)
-#: Fewer stretches say nothing; what is shorter than that many of the shortest length is cut into that many.
+#: Fewer stretches say nothing; what is shorter than that many of a length is cut into that many, and into four times as many.
 _FEWEST: Final = 16
 #: Enough stretches, and rows, to know: of longer histories every so many stretches are looked at.
 _MOST: Final = 500
@@ -42,8 +42,11 @@ def measured(batch: Batch, value: str, field: FieldProfile) -> tuple[Stretches, 
         return ()
     first, last = batch.span()
     found: list[Stretches] = []
-    lengths = [length for length in _LENGTHS_S if (last - first) / length >= _FEWEST]
-    for length in lengths or ([(last - first) / _FEWEST] if last > first else []):
+    if last <= first:
+        return ()
+    longest = max((each for each in _LENGTHS_S if (last - first) / each >= _FEWEST), default=(last - first) / _FEWEST)
+    # What shrinks with length is told apart from what does not by two lengths.
+    for length in (_LENGTHS_S[0] if longest > _LENGTHS_S[0] else longest / 4, longest):
         found += _cut(batch, value, own, length_s=length)
     return tuple(found)
 
