@@ -294,21 +294,28 @@ def test_relations_are_carried_over() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "column", "low"),
+    ("name", "column", "wall"),
     [
-        pytest.param("celsius", random.normal(20, 3, 20_000).clip(6), None, id="far from 0"),
-        pytest.param("price", random.lognormal(3, 1, 20_000), 0, id="down to near 0"),
-        pytest.param("engines", random.permutation([1] * 10 + [2] * 700 + [4] * 90), 0, id="a count from 1 on"),
-        pytest.param("lon", random.uniform(0, 15, 20_000), -180, id="where the name knows better"),
+        pytest.param("temp_min", random.normal(20, 5, 20_000).clip(1), False, id="a scale that goes on"),
+        pytest.param("accountBalance", random.lognormal(3, 1, 20_000), False, id="money that may be owed"),
+        pytest.param("price", random.normal(20, 5, 20_000).clip(1), True, id="an amount"),
+        pytest.param("template", random.normal(20, 5, 20_000).clip(1), True, id="another word"),
+        pytest.param("engines", random.permutation([1] * 10 + [2] * 700 + [4] * 90), True, id="a count from 1 on"),
     ],
 )
-def test_the_wall_at_0(name: str, column: Any, low: float | None) -> None:
+def test_the_wall_at_0(name: str, column: Any, wall: bool) -> None:  # noqa: FBT001
     field = learned(name, column)
-    if low is None:
-        assert field.minimum is None or field.minimum < 6
-        assert "minimum" not in field.evidence["never_seen"]
-    else:
-        assert field.minimum == low
+    assert ("minimum" in field.evidence["never_seen"]) is wall
+    assert (field.minimum == 0) is wall
+    if not wall:
+        assert field.minimum is None or field.minimum < 0
+
+
+def test_a_globe_has_a_south() -> None:
+    for name, column in (("lat", random.uniform(40, 55, 800)), ("lon", random.uniform(0, 15, 20_000))):
+        low = learned(name, column).minimum
+        assert low is not None
+        assert low < (0 if name == "lon" else 40)
 
 
 def test_clocks() -> None:

@@ -45,7 +45,7 @@ class Bound:
     """One end of what is allowed. `share` is the expected share of clean values, in [0, 1], that it refuses.
 
     The rule says why it stands there: `edge`, the values end at a wall; `tail`, a fitted tail; `atom`, a tail fitted
-    to the values beyond one that a large part of the rows share; `sign`, values end near 0 and none is negative;
+    to the values beyond one that a large part of the rows share; `sign`, nothing negative was ever seen;
     `name`, the field's name says so (`roles.known_range`).
     """
 
@@ -73,17 +73,20 @@ def upper(numbers: Numbers, eps: float) -> Bound | None:
     return _upper(numbers, numbers.largest, numbers.median, numbers.minimum, eps)
 
 
-def lower(numbers: Numbers, eps: float) -> Bound | None:
-    """The smallest value to allow: `upper` of the negated values, and never below 0 where values end near it."""
+def lower(numbers: Numbers, eps: float, *, crosses_zero: bool = False) -> Bound | None:
+    """The smallest value to allow: `upper` of the negated values, and never below 0 where none was negative.
+
+    `crosses_zero` says that the numbers are of a scale on which 0 is a point like any other.
+    """
     if numbers.minimum == numbers.maximum or numbers.count < SOFT_ONLY:
         return None
     negated = [(-value, rows) for value, rows in numbers.smallest]
     found = _upper(numbers, negated, -numbers.median, -numbers.maximum, eps)
     if found is not None:
         found = Bound(-found.value if found.value else 0, found.rule, found.share)
-        if numbers.minimum < 0 or found.value >= 0:
+        if found.value >= 0:
             return found
-    if numbers.minimum < 0 or not _near_zero(numbers):
+    if numbers.minimum < 0 or crosses_zero:
         return found
     return Bound(0, "sign", never_seen(numbers.count))
 
@@ -136,14 +139,6 @@ def _upper(numbers: Numbers, largest: Values, median: Number, minimum: Number, e
     value = max(value, top)
     # Where a cap or a gap holds it nearer than the tail would, it still is beyond all that so many rows showed.
     return Bound(value, rule, min(tail.share_above(value + step / 2), never_seen(n)))
-
-
-def _near_zero(numbers: Numbers) -> bool:
-    """Whether values come so near to 0 that it looks like the wall at which they end.
-
-    Degrees that a warm year had none below 10 of may still fall below 0; prices and counts that begin at 1 will not.
-    """
-    return (numbers.integral and numbers.minimum <= 1) or numbers.minimum <= 0.1 * float(numbers.median)
 
 
 def _step(numbers: Numbers, largest: Values) -> float:

@@ -17,7 +17,7 @@ from assay.errors import NotEnoughData
 from assay.profile import bounds, shapes
 from assay.profile.document import FieldProfile, Numbers, Profile, Strings
 from assay.profile.histogram import bins, summary
-from assay.profile.roles import is_identifier, is_key, is_timestamp, known_range
+from assay.profile.roles import crosses_zero, is_identifier, is_key, is_timestamp, known_range
 from assay.profile.seasons import waves
 
 __all__ = ["NEEDED", "learn"]
@@ -233,14 +233,14 @@ class _Learner:
 
     def ends(self, name: str, numbers: Numbers, label: str, weight: float, claim: str = "bounds") -> _Ends:
         eps = self.eps / max(1.0, weight)
-        low, high = bounds.lower(numbers, eps), bounds.upper(numbers, eps)
+        low, high = bounds.lower(numbers, eps, crosses_zero=crosses_zero(name)), bounds.upper(numbers, eps)
         if (low is None or high is None) and (needed := bounds.rows_needed(numbers)) is not None:
             self.leave_out(label, claim, needed)
         known = known_range(name, numbers)
         if known is None or numbers.count < bounds.SOFT_ONLY:
             return low, high
         share = bounds.never_seen(numbers.count)
-        if known.whole or low is None or low.value < known.low or (low.rule == "sign" and known.low < 0):
+        if known.whole or low is None or low.value < known.low:
             low = bounds.Bound(known.low, "name", share)
         if known.whole or high is None or high.value > known.high:
             high = bounds.Bound(known.high, "name", share)
@@ -335,7 +335,7 @@ _REASONS: Final[Mapping[str, str]] = {
     "edge": "the values end there as at a wall",
     "tail": "beyond lies what their tail leaves for chance",
     "atom": "beyond lies what the tail of those apart from the commonest value leaves for chance",
-    "sign": "never negative, and down to near 0",
+    "sign": "never negative",
     "name": "a field of this name goes no further",
 }
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from assay.profile.document import FieldProfile, Number, Numbers, Strings
 
-__all__ = ["Range", "epoch_unit", "is_identifier", "is_key", "is_timestamp", "known_range"]
+__all__ = ["Range", "crosses_zero", "epoch_unit", "is_identifier", "is_key", "is_timestamp", "known_range"]
 
 _ID_NAME: Final = re.compile(r"(?i:(^|[_\-. ])(id|uuid|guid)$)|[a-z0-9](Id|ID)$")
 #: The years 2000 to 2100 as seconds, and as milli-, micro- and nanoseconds, since 1970.
@@ -39,6 +39,15 @@ _RANGES: Final = {
     **dict.fromkeys(("lon", "lng", "longitude"), Range(-180, 180, whole=False)),
 }
 
+#: Words of names for scales that go on below 0, whatever was seen of them so far.
+_CROSSING: Final = frozenset(
+    (
+        *("temp", "temperature", "dewp", "dewpoint", "celsius", "fahrenheit"),
+        *("lat", "latitude", "lon", "lng", "longitude", "alt", "altitude", "elev", "elevation"),
+        *("tz", "offset", "delta", "change", "diff", "difference", "delay", "lag"),
+        *("balance", "profit", "margin", "gain", "rssi", "dbm"),
+    )
+)
 #: Hours and minutes in one number; some write midnight as 2400.
 _CLOCK: Final = Range(0, 2400)
 
@@ -107,11 +116,20 @@ def known_range(name: str, numbers: Numbers) -> Range | None:
 
     January to March are no reason to refuse April, nor a tail that reaches hour 27 one to allow it.
     """
-    last = re.split(r"[^a-z]", re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower())[-1]
+    last = _words(name)[-1]
     found = _CLOCK if last == "time" and _is_clock(numbers) else _RANGES.get(last)
     if found is None or not found.low <= numbers.minimum <= numbers.maximum <= found.high:
         return None
     return found if numbers.integral or not found.whole else None
+
+
+def crosses_zero(name: str) -> bool:
+    """Whether a field of this name may be negative one day, as temperatures and balances may."""
+    return not _CROSSING.isdisjoint(_words(name))
+
+
+def _words(name: str) -> list[str]:
+    return re.split(r"[^a-z]", re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower())
 
 
 def _is_clock(numbers: Numbers) -> bool:
