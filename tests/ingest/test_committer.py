@@ -79,12 +79,13 @@ class Desk:
         assert took_s >= 0
         self.counted.extend(int(batch.outcome.source) for batch in batches)
 
-    def submit(self, number: int, size: int = 10) -> None:
+    def submit(self, number: int, size: int = 10, *, is_alone: bool = False) -> None:
         record = Record(Kind.LEARNING, "d", None, "s", "t", 1_000_000, 1, b"x" * size)
         future: Future[None] = Future()
         future.add_done_callback(lambda done: self.ended.update({number: done.exception()}))
         # What settles it asks for no more of a future than this one has.
-        self.committer.submit(Batch(Outcome("d", str(number), None), [record], future))  # type: ignore[arg-type]
+        ticket = Batch(Outcome("d", str(number), None), [record], future)  # type: ignore[arg-type]
+        self.committer.submit(ticket, is_alone=is_alone)
 
     def ends(self, *numbers: int) -> bool:
         return until(lambda: set(numbers) <= set(self.ended))
@@ -135,6 +136,34 @@ def test_of_large_ones_only_some_go_together_and_small_ones_go_before_the_rest(m
     assert desk.log.transactions == [1, 3, 2, 1]
     assert until(lambda: desk.counted == [0, 1, 2, 6, 3, 4, 5])
     assert until(lambda: desk.committer.gauges()["pending_bytes"] == 0)
+
+
+def test_one_that_is_alone_is_committed_before_it_is_handed_in(make: Callable[..., Desk]) -> None:
+    desk = make()
+    at_once = 0
+    for number in range(50):
+        assert until(lambda: desk.committer._idle)
+        desk.submit(number, is_alone=True)
+        at_once += number in desk.ended
+        assert desk.ends(number)
+    assert at_once > 0  # all but the first, and but those after a commit that was slow
+    assert until(lambda: desk.counted == list(range(50)))
+    assert desk.log.last_seq() == 50
+    assert desk.committer.gauges()["pending_bytes"] == 0
+
+
+def test_one_that_only_seems_alone_waits_for_its_turn(make: Callable[..., Desk]) -> None:
+    desk = make()
+    desk.shut(0)
+    desk.submit(1, is_alone=True)
+    assert desk.ended == {}
+    desk.log.open.set()
+    assert desk.ends(0, 1)
+    desk.log.fault = LogFailed(desk.log.path, "no")
+    assert until(lambda: desk.committer._idle)
+    desk.submit(2, is_alone=True)
+    assert desk.ends(2)
+    assert isinstance(desk.ended[2], LogFailed)
 
 
 def test_all_who_wait_share_the_next_transaction(make: Callable[..., Desk]) -> None:

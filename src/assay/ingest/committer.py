@@ -25,6 +25,8 @@ from assay.ingest.validate import Judge
 __all__ = ["Committer", "Loop", "OnCommitted", "Singles"]
 
 _PROBE_S: Final = 0.5
+#: A commit that the event loop may wait for.
+_QUICK_S: Final = 0.002
 #: Of tickets beyond this size as many share a transaction as come to `_ENOUGH_BYTES`: some ten milliseconds' writing.
 _LARGE_BYTES: Final = 64 << 10
 _ENOUGH_BYTES: Final = 1 << 20
@@ -56,6 +58,8 @@ class Committer:
         self._free_through = 0
         self._dropped: list[str] = []
         self._idle = False
+        self._committing = threading.Lock()  # held by whoever commits: nearly always the thread
+        self._is_quick = False  # the last commit was
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._stopping = False
         #: Why the log cannot be written; None while it can.
@@ -77,8 +81,11 @@ class Committer:
         self._wake.put(None)
         self._thread.join()
 
-    def submit(self, ticket: Ticket) -> None:
+    def submit(self, ticket: Ticket, *, is_alone: bool = False) -> None:
         """Hand in what a request leaves in the log. Returns at once; the ticket's future tells the end.
+
+        One that `is_alone`, with nobody to share a transaction with, is committed before it returns while commits are quick:
+        to wake a thread, and to be woken by it, takes longer than the commit.
 
         Raises:
             Overloaded: a bound is reached; nothing of it is kept.
@@ -96,6 +103,12 @@ class Committer:
                 retry_after_s=5,
             )
         self._taken_bytes += size
+        if is_alone and self._is_quick and self._idle and self._committing.acquire(blocking=False):
+            try:
+                self._commit([ticket], 0)
+            finally:
+                self._committing.release()
+            return
         self._waiting.append(ticket)
         if self._idle:
             self._idle = False
@@ -126,26 +139,33 @@ class Committer:
             is_busy = self._waiting or self._later or self._free_through or self._dropped
             if not (is_busy or self._stopping or not self._log.is_clean):
                 self._sleep()
-            dropped, self._dropped = self._dropped, []  # before the tickets: none comes after its request was dropped
-            tickets, self._waiting = self._waiting, []
-            tickets, self._later = _share(self._later + tickets)
-            free_through, self._free_through = self._free_through, 0
-            if tickets:
-                self._commit(tickets, free_through)
-            elif free_through:
-                self._free(free_through)
-            elif self._stopping:
-                return
-            elif self.failure is not None:
-                self._probe()
-            to_come = {piece.request for ticket in self._later if isinstance(ticket, Part) for piece in ticket.pieces}
-            for request in dropped:
-                if request in to_come:
-                    self._dropped.append(request)
-                else:
-                    self._log.drop(request)
-            if not (self._log.is_clean or self._stopping):
-                self._sweep()
+            with self._committing:
+                if not self._next():
+                    return
+
+    def _next(self) -> bool:
+        """The next transaction, or whatever else there is to do; False when it was asked to stop, and all is done."""
+        dropped, self._dropped = self._dropped, []  # before the tickets: none comes after its request was dropped
+        tickets, self._waiting = self._waiting, []
+        tickets, self._later = _share(self._later + tickets)
+        free_through, self._free_through = self._free_through, 0
+        if tickets:
+            self._commit(tickets, free_through)
+        elif free_through:
+            self._free(free_through)
+        elif self._stopping:
+            return False
+        elif self.failure is not None:
+            self._probe()
+        to_come = {piece.request for ticket in self._later if isinstance(ticket, Part) for piece in ticket.pieces}
+        for request in dropped:
+            if request in to_come:
+                self._dropped.append(request)
+            else:
+                self._log.drop(request)
+        if not (self._log.is_clean or self._stopping):
+            self._sweep()
+        return True
 
     def _sleep(self) -> None:
         """Until there is something to do; for a while, when the log fails."""
@@ -177,6 +197,7 @@ class Committer:
             self._add_live([*records, *(piece.record for piece in pieces)])
         self._done_bytes += sum(ticket.size_bytes for ticket in tickets)
         self.failure = error
+        self._is_quick = error is None and took < _QUICK_S
         self._loop.call_soon_threadsafe(settle, tickets, error)
         if error is None:
             if singles or batches:

@@ -71,6 +71,7 @@ class Collect:
         self._collector = collector
         self._default_dataset = default_dataset
         self._store = store
+        self._last_client: tuple[str, int] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -136,7 +137,10 @@ class Collect:
                 judge = collector.enforced.judges.get(dataset)
                 event = judge.fast.event(body) if judge is not None and judge.fast is not None else None
                 if judge is not None and event is not None:
-                    await collector.accept(judge, source or "unknown", body, event)
+                    # Twice in a row the same connection, which waited for its answer: no other sends meanwhile.
+                    client = scope.get("client")
+                    is_alone, self._last_client = client is not None and client == self._last_client, client
+                    await collector.accept(judge, source or "unknown", body, event, is_alone=is_alone)
                     return _ACCEPTED
             asked = Asked(dataset, body, form, source or "unknown", content_type, atomic)
             return answer(await collector.collect(asked))

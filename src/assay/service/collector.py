@@ -465,14 +465,18 @@ class Collector:
         else:
             self._learning.pop(dataset, None)
 
-    def accept(self, judge: Judge, source: str, body: bytes, event: Struct) -> asyncio.Future[None]:
+    def accept(
+        self, judge: Judge, source: str, body: bytes, event: Struct, *, is_alone: bool = False
+    ) -> asyncio.Future[None]:
         """Have one event that the fast path accepted made durable; the future tells when it is.
+
+        `is_alone`: nobody else seems to be sending, so nobody is kept waiting.
 
         Raises:
             Overloaded: nothing of it is stored, then or later.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._committer.submit(Single(judge, source, body, event, future))
+        self._committer.submit(Single(judge, source, body, event, future), is_alone=is_alone)
         return future
 
     async def _commit(
