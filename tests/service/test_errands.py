@@ -40,6 +40,10 @@ def test_when_it_is_answered_it_is_in_force_rendered_and_written_down(bench: Ben
             "app/contracts.py",
             "promconfig/data_quality_rules.test.yml",
             "promconfig/data_quality_rules.yml",
+            "promconfig/grafana/dashboards/_collectors.json",
+            "promconfig/grafana/dashboards/d.json",
+            "promconfig/grafana/provisioning/dashboards/assay.yml",
+            "promconfig/grafana/provisioning/datasources/assay.yml",
         ]
         assert isinstance(document.pop("checked"), bool)
         assert document == {"dataset": "d", "contract": 2, "mode": "enforce"}

@@ -24,7 +24,7 @@ def figure(value: float) -> str:
     """A number as a person reads it: thousands apart, six significant digits."""
     if isinstance(value, int) or value == int(value):
         return f"{int(value):,}"
-    return f"{value:,.6g}"
+    return f"{value:,.0f}" if 1e6 <= abs(value) < 1e15 else f"{value:,.6g}"
 
 
 def _kind(field: Field) -> str:

@@ -98,8 +98,10 @@ def _state(
 ) -> tuple[State, str]:
     rejected, events = refused_of
     if firing:
-        names = ", ".join(dict.fromkeys(each.name for each in firing))
-        return ("bad" if any(each.severity == "page" for each in firing) else "warn"), f"alert: {names}"
+        names = list(dict.fromkeys(each.name for each in firing))
+        more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+        state: State = "bad" if any(each.severity == "page" for each in firing) else "warn"
+        return state, f"alert: {', '.join(names[:2])}{more}"
     if judge is None:
         return "idle", "learning: it has no contract yet"
     if rejected:
