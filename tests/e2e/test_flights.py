@@ -86,7 +86,7 @@ def test_a_year_is_learned_accepted_again_and_watched(
         accepted, _, took = send(service, flights)
         say(f"enforced: {accepted / count:.4%} accepted in {took:.1f} s ({count / took:,.0f} a second)")
         began = time.monotonic()
-        service.flush()
+        service.flush(150)
         say(f"all in the table {time.monotonic() - began:.1f} s later")
         assert accepted == count
         assert service.rows("SELECT count(*) FROM _quarantine") == [(0,)]
