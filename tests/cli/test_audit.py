@@ -90,3 +90,13 @@ def test_without_a_store_it_says_so(bench: Bench, assay: Command) -> None:
     found = assay("rules", "--audit")
     assert found.code == 2
     assert "there is no store" in found.err
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_check_of_a_span_says_what_the_rules_would_have_raised(assay: Command) -> None:
+    found = assay("check", "d", "--contract", "1", "--since", "70m", "--json")
+    assert found.code == 0  # no row is bad: alarms are no verdict
+    assert found.document["alarms"] == [{"alert": "FieldDrift", "field": "a", "source": "", "times": 1}]
+    text = assay("check", "d", "--since", "70m").out
+    assert "1  FieldDrift a" in text
+    assert "alarms" not in assay("check", "d", "--json").document

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -20,6 +21,7 @@ from assay.errors import UsageError
 
 if TYPE_CHECKING:
     from assay.frames.report import Report
+    from assay.monitor.audit import Alarm
 
 __all__ = ["check"]
 
@@ -50,19 +52,30 @@ def check(
     """Hold data at rest to a contract: a file, or what is stored of a dataset. The exit code is 1 when a row breaks it."""
     if rejects is not None and rejects.suffix.lower() not in {".parquet", ".pq"}:
         raise UsageError(f"--rejects {rejects}: bad rows are written as Parquet; name it *.parquet")
-    judge, report = _checked(what, contract, since, store)
+    judge, report, alarms = _checked(what, contract, since, store)
     if rejects is not None:
         _write(rejects, report)
     name = contract if judge.version is None or contract is not None else f"{judge.dataset}@{judge.version}"
     document = {"checked": what, "contract": name, **report.to_document(), "sample": _sample(report)}
-    result("\n".join(_lines(report)), document, as_json=as_json)
+    lines = [*_lines(report)]
+    if alarms is not None:
+        raised = Counter((alarm.alert, alarm.field, alarm.source) for alarm in alarms)
+        document["alarms"] = [
+            {"alert": alert, "field": field, "source": source, "times": times}
+            for (alert, field, source), times in raised.items()
+        ]
+        lines += _alarm_lines(raised)
+    result("\n".join(lines), document, as_json=as_json)
     if rejects is not None and report.bad:
         say(f"assay: the bad rows are in {rejects}")
     if not report.ok:
         sys.exit(1)
 
 
-def _checked(what: str, contract: str | None, since: str | None, store: str | None) -> tuple[Contract, Report]:
+def _checked(
+    what: str, contract: str | None, since: str | None, store: str | None
+) -> tuple[Contract, Report, Sequence[Alarm] | None]:
+    """The contract, what was found, and of a span of a dataset the alarms that the contract's rules would have raised."""
     if Path(what).exists():
         from assay.frames.check import check as check_file
 
@@ -72,19 +85,36 @@ def _checked(what: str, contract: str | None, since: str | None, store: str | No
             raise UsageError(f"name the contract that {what} is held to: --contract")
         judge = Contract.load(contract) if Path(contract).is_file() else open_workspace(store).contract(contract)
         with progress(f"checking {what}") as tell:
-            return judge, check_file(what, judge, progress=tell)
+            return judge, check_file(what, judge, progress=tell), None
     if not is_dataset_name(what):
         raise UsageError(f"{what} is neither a file that is there nor the name of a dataset")
     workspace = open_workspace(store)
     judge = workspace.candidate(what, contract)
     with progress(f"checking {what}") as tell:
-        return judge, workspace.check(what, judge, since=None if since is None else _ago(since), progress=tell)
+        if since is None:
+            return judge, workspace.check(what, judge, progress=tell), None
+        ago = _ago(since)
+        report = workspace.check(what, judge, since=ago, progress=tell)
+    with progress(f"trying the rules of {judge.dataset}@{judge.version}") as tell:
+        days = (datetime.now(UTC) - ago) / timedelta(days=1)
+        (audited,) = workspace.audit(days=days, contract=judge, progress=tell)
+    return judge, report, audited.raised
 
 
 def _ago(duration: str) -> datetime:
     from assay.monitor.rule_settings import seconds
 
     return datetime.now(UTC) - timedelta(seconds=seconds(duration))
+
+
+def _alarm_lines(raised: Counter[tuple[str, str, str]]) -> Iterator[str]:
+    yield ""
+    if not raised:
+        yield "its rules would have raised no alarm in that time"
+        return
+    yield "alarms that its rules would have raised in that time (assay rules --audit lists them):"
+    for (alert, field, source), times in raised.most_common():
+        yield f"{times:>9,}  {' '.join(filter(None, (alert, plain(field), plain(source))))}"
 
 
 def _write(path: Path, report: Report) -> None:
