@@ -6,7 +6,7 @@ import json
 import random
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime, time, timedelta, timezone
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 
@@ -186,7 +186,6 @@ def kept_bodies(record: Record) -> list[bytes]:
 
 # ---- types, one by one
 
-BERLIN = timezone(timedelta(hours=1))
 MOMENT = datetime(2026, 2, 3, 4, 5, 6, 700_000, tzinfo=UTC)
 
 
@@ -218,7 +217,10 @@ MOMENT = datetime(2026, 2, 3, 4, 5, 6, 700_000, tzinfo=UTC)
         pytest.param(pa.array([MOMENT], pa.timestamp("us", "Europe/Berlin")), "2026-02-03T04:05:06.7Z", id="a zone"),
         pytest.param(pa.array([1], pa.timestamp("ns", "No/Where")), "1970-01-01T00:00:00.000000001Z", id="ns"),
         pytest.param(
-            pa.array([MOMENT.astimezone(BERLIN)], pa.timestamp("ns", "+01:00")), "2026-02-03T04:05:06.7Z", id="+01"
+            # Not from a datetime: once pandera is imported PyArrow takes its offset for nothing.
+            pa.array([round(MOMENT.timestamp() * 10) * 10**8], pa.timestamp("ns", "+01:00")),
+            "2026-02-03T04:05:06.7Z",
+            id="+01",
         ),
         pytest.param(pa.array([[1, None]], pa.list_(pa.uint8())), [1, None], id="list"),
         pytest.param(pa.array([["a"]], pa.large_list(pa.string_view())), ["a"], id="large list"),
