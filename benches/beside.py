@@ -33,6 +33,7 @@ _ALONE: Final = "alone"
 _FLOOD: Final = "beside a flood of bad NDJSON, four senders"
 _LARGE: Final = "beside one body of 200 MB after the other"
 _LARGE_BYTES: Final = 200_000_000
+_START_S: Final = 3.0
 
 
 @dataclass
@@ -85,6 +86,8 @@ def measure(*, seconds: float, rounds: int, distinct: int = 50_000, large_bytes:
             servers.assay_uvicorn(root / "assay", root / "contracts", max_body_bytes=len(large))
         )
         wrk(server.port, lua, clients=_CLIENTS, seconds=1)  # what is needed is loaded
+        send(server, bad[:4], expect=_any_answer)  # and the processes that judge large bodies are started
+        time.sleep(_START_S)
         for _ in range(rounds):
             result.loads[_ALONE].append(wrk(server.port, lua, clients=_CLIENTS, seconds=seconds))
             server.flush()
