@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from assay.assemble import application
+from assay.assemble import application, http_protocol
 from assay.service.app import App
 from assay.service.guard import Guard
 
@@ -58,6 +58,7 @@ def _serve(port: int) -> None:
     config = uvicorn.Config(
         idle(),
         port=port,
+        http=http_protocol(),
         access_log=False,
         log_level="critical",
         lifespan="on",

@@ -105,7 +105,7 @@ class Committer:
         self._taken_bytes += size
         if is_alone and self._is_quick and self._idle and self._committing.acquire(blocking=False):
             try:
-                self._commit([ticket], 0)
+                self._commit([ticket], 0, settle)
             finally:
                 self._committing.release()
             return
@@ -150,7 +150,7 @@ class Committer:
         tickets, self._later = _share(self._later + tickets)
         free_through, self._free_through = self._free_through, 0
         if tickets:
-            self._commit(tickets, free_through)
+            self._commit(tickets, free_through, self._settle)
         elif free_through:
             self._free(free_through)
         elif self._stopping:
@@ -175,8 +175,14 @@ class Committer:
                 self._wake.get(timeout=_PROBE_S if self.failure else None)
         self._idle = False
 
-    def _commit(self, tickets: list[Ticket], free_through: int) -> None:
+    def _settle(self, tickets: Sequence[Ticket], error: LogFailed | None) -> None:
         assert self._loop is not None
+        self._loop.call_soon_threadsafe(settle, tickets, error)
+
+    def _commit(
+        self, tickets: list[Ticket], free_through: int, tell: Callable[[Sequence[Ticket], LogFailed | None], None]
+    ) -> None:
+        """One transaction; `tell` tells its end to who waits, before anything is counted."""
         singles, batches, pieces = _sorted(tickets)
         now_us = time.time_ns() // 1000
         records = [_shared(group, now_us) for group in singles]
@@ -198,7 +204,7 @@ class Committer:
         self._done_bytes += sum(ticket.size_bytes for ticket in tickets)
         self.failure = error
         self._is_quick = error is None and took < _QUICK_S
-        self._loop.call_soon_threadsafe(settle, tickets, error)
+        tell(tickets, error)
         if error is None:
             if singles or batches:
                 self._on_committed(singles, batches, took)
