@@ -414,7 +414,7 @@ rule_files: [data_quality_rules.yml]
 scrape_configs:
   - job_name: assay
     static_configs:
-      - targets: ["127.0.0.1:{port}"]
+      - targets: {targets}
 """
 
 ALERTING = """
@@ -426,10 +426,10 @@ alerting:
 
 
 class Prometheus:
-    """One that scrapes a service, with the rules of the service's workspace."""
+    """One that scrapes services, with the rules of the first one's workspace."""
 
     def __init__(
-        self, program: Path, service: Service, *, interval: str = "1s", alertmanager: int | None = None
+        self, program: Path, service: Service, *others: Service, interval: str = "1s", alertmanager: int | None = None
     ) -> None:
         """`alertmanager` is the port of who is told of alerts."""
         self._program = program
@@ -440,7 +440,8 @@ class Prometheus:
         self._folder = service.root / "promconfig"
         self._folder.mkdir(exist_ok=True)
         # The rules are made for these intervals: they are read from here.
-        (self._folder / "prometheus.yml").write_text(PROMETHEUS_YML.format(interval=interval, port=service.port))
+        targets = json.dumps([f"127.0.0.1:{each.port}" for each in (service, *others)])
+        (self._folder / "prometheus.yml").write_text(PROMETHEUS_YML.format(interval=interval, targets=targets))
         if alertmanager is not None:
             with (self._folder / "prometheus.yml").open("a") as config:
                 config.write(ALERTING.format(port=alertmanager))
