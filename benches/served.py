@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
+from pathlib import Path
 
 import uvicorn
 import uvloop
@@ -17,6 +18,9 @@ from fastapi import FastAPI
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from assay.access.keyring import Keyring
+from assay.access.keys import KeyFile
+from assay.access.sessions import Sessions
 from assay.assemble import application, http_protocol
 from assay.service.app import App
 from assay.service.guard import Guard
@@ -35,7 +39,8 @@ async def _noop(scope: Scope, receive: Receive, send: Send) -> None:
 def idle() -> FastAPI:
     """The application that does nothing."""
     app = App()
-    app.collect = Guard(_noop)
+    keyring = Keyring(KeyFile(Path("no.keys")))
+    app.collect = Guard(_noop, keyring=keyring, sessions=Sessions(keyring))
     _settle()
     return app
 

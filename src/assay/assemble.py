@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
+    from assay.access.keyring import Keyring
+    from assay.access.sessions import Sessions
     from assay.ingest.apart import OnApplied, OnStatus, OnTrouble
     from assay.ingest.apply import Retention
     from assay.ingest.enforced import Enforced
@@ -56,30 +58,39 @@ def application(settings: Settings | None = None, built: Collector | None = None
     Raises:
         UsageError: a setting is not what it should be.
     """
+    from assay.access.keyring import Keyring
+    from assay.access.keys import KeyFile
+    from assay.access.sessions import Sessions
     from assay.service.app import create_app
     from assay.service.errands import Errands
 
     chosen = configuration.load() if settings is None else settings
     _configure_logging()
     errands = Errands(_errand_command(chosen))
+    keyring = Keyring(KeyFile(chosen.keys_path))
+    sessions = Sessions(keyring)
     missing = next((name for name in _PAGES_NEED if importlib.util.find_spec(name) is None), None)
     return create_app(
         lambda: built or collector(chosen),
         errands,
-        make_pages=None if missing else lambda running: _pages(running, errands, chosen),
+        keyring,
+        sessions,
+        make_pages=None if missing else lambda running: _pages(running, errands, chosen, keyring, sessions),
         no_pages=f"the page needs the package {missing}, which is not installed; pip install 'assay[ui]' brings it",
         default_dataset=chosen.default_dataset,
         allowed_hosts=chosen.allowed_hosts,
         insecure=chosen.insecure,
+        metrics_key=chosen.metrics_key,
     )
 
 
-def _pages(running: Collector, errands: Errands, settings: Settings) -> Pages:
+def _pages(running: Collector, errands: Errands, settings: Settings, keyring: Keyring, sessions: Sessions) -> Pages:
     """The pages for people, around a collector."""
     from assay.desk import WorkspaceDesk
     from assay.ui.pages import Pages
 
-    return Pages(WorkspaceDesk(running, errands, settings), prometheus_url=settings.prometheus_url)
+    desk = WorkspaceDesk(running, errands, settings)
+    return Pages(desk, keyring, sessions, prometheus_url=settings.prometheus_url)
 
 
 def http_protocol() -> type[asyncio.Protocol]:
@@ -204,7 +215,10 @@ def apply_apart() -> NoReturn:
 
 def _errand_command(settings: Settings) -> list[str]:
     """What starts the process that does errands, but for what to do."""
-    given = {"root": str(settings.root.resolve()), **settings.model_dump(mode="json", exclude_none=True)}
+    given = {
+        "root": str(settings.root.resolve()),
+        **settings.model_dump(mode="json", exclude_none=True, exclude={"api_key"}),
+    }
     return [sys.executable, "-P", "-c", "from assay.assemble import errand; errand()", json.dumps(given)]
 
 

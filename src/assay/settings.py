@@ -10,7 +10,16 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ByteSize,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -90,6 +99,12 @@ class Settings(BaseSettings):
     max_datasets: int = Field(100, ge=1, description="How many datasets may be learning at once.")
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field((), description="`Host` names taken beside localhost.")
     insecure: bool = Field(False, description="Take events from other machines without a key. Nothing but collect.")
+    metrics_key: bool = Field(
+        False, description="Whether `GET /metrics` needs a key with the scope `read`, once there is a key."
+    )
+    api_key: SecretStr | None = Field(
+        None, description="The key that commands send to a running service; in the environment, not in a file for git."
+    )
     contracts: Path = Field(Path("contracts"), description="The folder of contracts.")
     budget: float = Field(1e-5, gt=0, lt=1, description="The share of clean events that numeric bounds may refuse.")
     alert_hold: _Duration = Field("5m", description="How long an alert stays up after its condition has gone.")
@@ -115,6 +130,14 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
+    @field_validator("api_key")
+    @classmethod
+    def _can_be_sent(cls, value: SecretStr | None) -> SecretStr | None:
+        text = "" if value is None else value.get_secret_value().strip()
+        if not all("!" <= each <= "~" for each in text):
+            raise ValueError("a key has no spaces, and no letters beyond ASCII")
+        return SecretStr(text) if text else None
+
     @model_validator(mode="after")
     def _absolute(self) -> Self:
         values = {"store": self._place(self.store), "contracts": self._place(self.contracts)}
@@ -135,6 +158,11 @@ class Settings(BaseSettings):
         """Where the ingest log is."""
         assert self.log is not None
         return self.log
+
+    @property
+    def keys_path(self) -> Path:
+        """Where the API keys are known from."""
+        return self.store.with_name(self.store.name + ".keys")
 
     @property
     def url(self) -> str:

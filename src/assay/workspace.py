@@ -69,6 +69,8 @@ class Workspace:
         data = b"" if method == "POST" else None
         # The scheme is http: the address comes from settings.
         request = urllib.request.Request(self.settings.url + path, method=method, data=data)  # noqa: S310
+        if self.settings.api_key is not None:
+            request.add_header("Authorization", f"Bearer {self.settings.api_key.get_secret_value()}")
         try:
             with _open(request, timeout=timeout_s) as answer:
                 document = json.load(answer)
@@ -81,7 +83,8 @@ class Workspace:
                 reason = str(problem.get("detail") or problem["reason"])
             except (ValueError, AttributeError, KeyError):
                 reason = text[:200]
-            raise ServiceError(f"the service at {self.settings.url} answered {error.code}: {reason}") from error
+            hint = "; commands send the key that ASSAY_API_KEY holds" if error.code in {401, 403} else ""
+            raise ServiceError(f"the service at {self.settings.url} answered {error.code}: {reason}{hint}") from error
         except TimeoutError as error:
             raise ServiceError(f"the service at {self.settings.url} gave no answer within {timeout_s:g} s") from error
         except (urllib.error.URLError, ConnectionError, ValueError, http.client.HTTPException):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assay import settings as configuration
+from assay.access.keys import KeyFile
 from assay.cli.options import StoreOption
 from assay.cli.output import app, say
 from assay.errors import ServiceError, UsageError
@@ -37,10 +38,17 @@ def serve(
 ) -> None:
     """Start the collection service."""
     settings = configuration.load(store=store, host=host, port=port, insecure=insecure)
-    if not is_loopback(settings.host) and not settings.insecure:
+    keys = KeyFile(settings.keys_path).read() or ()
+    is_known = any(key.revoked_at is None for key in keys)
+    if not is_known and not is_loopback(settings.host) and not settings.insecure:
         raise UsageError(
             f"without a key the service listens on this machine alone, not on {settings.host}; "
+            "`assay keys create NAME --scope collect` makes one; "
             "--insecure takes events from others all the same (and answers nothing else)"
+        )
+    if keys and not is_known:
+        say(
+            f"assay: every key in {settings.keys_path} is revoked: nothing that needs one is answered until there is one"
         )
     if _is_temporary(settings.store):
         say(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol
 
 import structlog
@@ -15,13 +16,15 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from assay import __version__
+from assay.access.keyring import Keyring
+from assay.access.sessions import Sessions
 from assay.errors import AssayError
 from assay.service.collect import Collect
 from assay.service.collector import Collector
 from assay.service.contracts import contract_routes
 from assay.service.errands import Errands
 from assay.service.guard import Guard
-from assay.service.openapi import COLLECT_PATHS
+from assay.service.openapi import COLLECT_PATHS, secured
 from assay.service.problems import problem, problem_of
 from assay.service.reads import reads
 
@@ -46,14 +49,19 @@ class Pages(Protocol):
 def create_app(
     make_collector: Callable[[], Collector],
     errands: Errands,
+    keyring: Keyring,
+    sessions: Sessions,
     *,
     make_pages: Callable[[Collector], Pages] | None = None,
     no_pages: str = "",
     default_dataset: str | None = None,
     allowed_hosts: Iterable[str] = (),
     insecure: bool = False,
+    metrics_key: bool = False,
 ) -> FastAPI:
     """The application. `make_collector` is called when it starts: nothing is opened before. `errands` end with it.
+
+    `keyring` has the keys that are asked for, `sessions` those that people have shown to the pages.
 
     `make_pages` makes the pages below `/ui`; where there are none, `no_pages` says why.
 
@@ -63,9 +71,11 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        keyring.look()
         collector = make_collector()
         await collector.start()
         mount(collector)
+        watching = asyncio.create_task(keyring.watch())
         pages = None if make_pages is None else make_pages(collector)
         if pages is not None:
             pages.start()
@@ -79,6 +89,9 @@ def create_app(
                 await pages.stop()
             errands.stop()
             await collector.stop()
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
 
     async def no_ui(_: Request) -> Response:
         return problem(501, no_pages or "this service has no pages")
@@ -93,22 +106,28 @@ def create_app(
         for name, store in (("collect", True), ("validate", False)):
             endpoint = Collect(collector, default, store=store)
             if store:
-                app.collect = Guard(endpoint, allowed_hosts=allowed_hosts, insecure=insecure)
+                app.collect = Guard(endpoint, **guarding)
             app.router.routes[:0] = [
                 Route(f"/{name}/{{dataset}}", endpoint, methods=["POST"], include_in_schema=False),
                 Route(f"/{name}", endpoint, methods=["POST"], include_in_schema=False),
             ]
-        app.include_router(reads(collector))
+        app.include_router(reads(collector, keyring))
         app.include_router(contract_routes(collector, errands))
 
-    allowed_hosts = tuple(allowed_hosts)
+    guarding: dict[str, Any] = {
+        "keyring": keyring,
+        "sessions": sessions,
+        "allowed_hosts": tuple(allowed_hosts),
+        "insecure": insecure,
+        "metrics_key": metrics_key,
+    }
     app = App(
         title="assay",
         version=__version__,
         summary="Collects events, holds them to their contract, keeps what it refuses.",
         lifespan=lifespan,
     )
-    app.add_middleware(Guard, allowed_hosts=allowed_hosts, insecure=insecure)
+    app.add_middleware(Guard, **guarding)
     app.add_exception_handler(AssayError, _on_assay_error)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(RequestValidationError, _on_bad_parameter)
@@ -118,7 +137,7 @@ def create_app(
     def openapi() -> dict[str, Any]:
         document = describe()
         document["paths"] = COLLECT_PATHS | document["paths"]
-        return document
+        return secured(document, is_asked=keyring.is_asked, metrics_key=metrics_key)
 
     app.openapi = openapi  # type: ignore[method-assign]
     return app

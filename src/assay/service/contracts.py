@@ -12,6 +12,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
+from assay.access.keys import IN_SCOPE, Key
 from assay.contract.versions import Mode, is_dataset_name
 from assay.errors import AssayError, UnknownDataset
 from assay.service.collector import Collector
@@ -78,7 +79,7 @@ def contract_routes(collector: Collector, errands: Errands) -> APIRouter:
                 "dataset": dataset,
                 "contract": wanted.contract,
                 "mode": wanted.mode,
-                "by": request.headers.get("x-assay-source", "").strip()[:200] or "unknown",
+                "by": _who(request),
             }
         )
         await collector.look()
@@ -134,6 +135,12 @@ def contract_routes(collector: Collector, errands: Errands) -> APIRouter:
         return await errands.run({"do": "profile", "dataset": dataset})
 
     return router
+
+
+def _who(request: Request) -> str:
+    """Who asks: the name of the key, else what they call themselves."""
+    key: Key | None = request.scope.get(IN_SCOPE)
+    return key.name if key is not None else request.headers.get("x-assay-source", "").strip()[:200] or "unknown"
 
 
 def _check(dataset: str) -> None:

@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 from starlette.responses import JSONResponse, Response
 
+from assay.access.keyring import Keyring
 from assay.contract.versions import is_dataset_name
 from assay.errors import StoreLocked, UnknownDataset
 from assay.service.collector import Collector
@@ -17,7 +18,7 @@ __all__ = ["reads"]
 _FLUSH_S = 5.0
 
 
-def reads(collector: Collector) -> APIRouter:
+def reads(collector: Collector, keyring: Keyring) -> APIRouter:
     """The routes, for one collector."""
     router = APIRouter()
     versions = collector.enforced.versions
@@ -32,6 +33,8 @@ def reads(collector: Collector) -> APIRouter:
         """Whether events can be acknowledged; with a note when they have to wait for their tables."""
         if collector.failure is not None:
             return JSONResponse({"ok": False, "reason": str(collector.failure)}, 503, headers={"Retry-After": "1"})
+        if keyring.trouble is not None:
+            return JSONResponse({"ok": False, "reason": str(keyring.trouble)}, 503, headers={"Retry-After": "1"})
         document: dict[str, Any] = {"ok": True}
         trouble = collector.trouble
         if isinstance(trouble, StoreLocked):
