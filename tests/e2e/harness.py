@@ -70,9 +70,11 @@ class Answer:
 class Client:
     """One keep-alive connection. For one thread."""
 
-    def __init__(self, port: int, *, source: str = "e2e", timeout_s: float = 30) -> None:
-        self._con = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
-        self._source = source
+    def __init__(
+        self, port: int, *, source: str = "e2e", timeout_s: float = 30, api_key: str = "", host: str = "127.0.0.1"
+    ) -> None:
+        self._con = http.client.HTTPConnection(host, port, timeout=timeout_s)
+        self._headers = {"X-Assay-Source": source} | ({"Authorization": f"Bearer {api_key}"} if api_key else {})
 
     def __enter__(self) -> Self:
         return self
@@ -90,7 +92,7 @@ class Client:
         key: str | None = None,
     ) -> Answer:
         """The answer. Raises OSError or HTTPException when there is none: then nobody knows what became of the body."""
-        headers = {"X-Assay-Source": self._source}
+        headers = dict(self._headers)
         if key is not None:
             headers["Idempotency-Key"] = key
         if body is not None:
@@ -429,9 +431,15 @@ class Prometheus:
     """One that scrapes services, with the rules of the first one's workspace."""
 
     def __init__(
-        self, program: Path, service: Service, *others: Service, interval: str = "1s", alertmanager: int | None = None
+        self,
+        program: Path,
+        service: Service,
+        *others: Service,
+        interval: str = "1s",
+        alertmanager: int | None = None,
+        credentials: Path | None = None,
     ) -> None:
-        """`alertmanager` is the port of who is told of alerts."""
+        """`alertmanager` is the port of who is told of alerts, `credentials` the file with the key to scrape with."""
         self._program = program
         self._service = service
         self._port = free_port()
@@ -442,6 +450,9 @@ class Prometheus:
         # The rules are made for these intervals: they are read from here.
         targets = json.dumps([f"127.0.0.1:{each.port}" for each in (service, *others)])
         (self._folder / "prometheus.yml").write_text(PROMETHEUS_YML.format(interval=interval, targets=targets))
+        if credentials is not None:  # the last lines are those of the one job
+            with (self._folder / "prometheus.yml").open("a") as config:
+                config.write(f"    authorization: {{credentials_file: {credentials}}}\n")
         if alertmanager is not None:
             with (self._folder / "prometheus.yml").open("a") as config:
                 config.write(ALERTING.format(port=alertmanager))
