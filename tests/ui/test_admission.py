@@ -83,9 +83,11 @@ def test_a_key_is_taken_once(service: Service, reader: str) -> None:
 
     page = service.client.get("/ui/datasets/d?field=a")
     assert page.status_code == 200
-    assert "key ray , which reads" in shown(page)
+    assert "key ray , read only" in shown(page)
     for path in ("/docs", "/openapi.json"):
         assert service.client.get(path).status_code == 200
+    # Commands to copy are those that work here.
+    assert '-H "Authorization: Bearer $KEY"' in shown(service.client.get("/ui/datasets/d/quarantine"))
     # A session is for pages: no other call goes by it.
     for path in ("/contracts", "/profile/d", "/quarantine/d"):
         assert service.client.get(path).status_code == 401
@@ -229,6 +231,7 @@ def test_without_keys_nobody_is_asked(bench: Bench) -> None:
         page = service.client.get("/ui/datasets/d/activate?contract=2&mode=enforce")
         assert 'name="key"' not in page.text
         assert "Log out" not in page.text
+        assert "Bearer" not in service.client.get("/ui/datasets/d/quarantine").text
         done = post(service, "/ui/datasets/d/activate", page, contract="2", mode="enforce")
         assert done.status_code == 303
         assert history(bench.versions, "d")[-1].by == "the page"

@@ -8,7 +8,7 @@ slow hashes and salts are for what people make up, which can be guessed; nobody 
 have to pay. The id is no secret. It finds the entry, and the digests are compared in constant time.
 
 The file says who may: it is written by one command at a time, beside and renamed, with mode 0600 from its first byte on. One
-that others could have written is not believed.
+that others could have written is not believed. Others are not: root, who runs this, and whose folder it lies in.
 """
 
 from __future__ import annotations
@@ -104,6 +104,9 @@ class KeyFile:
                 data = file.read(_LARGEST + 1)
         except FileNotFoundError:
             return None
+        except PermissionError as error:
+            reason = "cannot be read: it must belong to the user that the service runs as"
+            raise KeysFailed(self.path, reason) from error
         except OSError as error:
             raise KeysFailed(self.path, f"cannot be read: {error.strerror}") from error
         if len(data) > _LARGEST:
@@ -169,8 +172,9 @@ class KeyFile:
             return None
 
     def _check_owner(self, status: os.stat_result) -> None:
-        if status.st_uid not in {0, os.geteuid()}:
-            raise KeysFailed(self.path, "belongs to another user, and is not believed; see who put it there")
+        if status.st_uid not in {0, os.geteuid(), self.path.parent.stat().st_uid}:
+            reason = f"belongs to another user ({status.st_uid}), and is not believed; see who put it there"
+            raise KeysFailed(self.path, reason)
         if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise KeysFailed(self.path, f"may be written by others, and is not believed; chmod 600 {self.path}")
 
@@ -182,9 +186,17 @@ class KeyFile:
             "revoked": [each.to_document() for each in keys if each.revoked_at is not None],
         }
         try:
-            write_atomic(self.path, (json.dumps(document, indent=2) + "\n").encode(), mode=0o600)
+            data = (json.dumps(document, indent=2) + "\n").encode()
+            write_atomic(self.path, data, mode=0o600, owner=self._owner())
         except OSError as error:
             raise KeysFailed(self.path, f"cannot be written: {error.strerror}; nothing was changed") from error
+
+    def _owner(self) -> tuple[int, int] | None:
+        """Whose it is to be: root makes keys for a service that runs as somebody else, who must be able to read them."""
+        if os.geteuid() != 0:
+            return None
+        status = (self.path if self.path.exists() else self.path.parent).stat()
+        return status.st_uid, status.st_gid
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

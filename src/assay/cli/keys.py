@@ -48,8 +48,8 @@ def create(
     key, text = file.create(name, cast("list[Scope]", scope))
     result(text, key.to_document() | {"key": text}, as_json=as_json)
     say(
-        f"this is the only time that the key is shown. {_shown_scopes(key)}: "
-        f"Authorization: Bearer KEY, or ASSAY_API_KEY for commands"
+        f"{key.name} ({key.id}), for {' and '.join(key.scopes)}. This is the only time that it is shown. "
+        "It is sent as Authorization: Bearer KEY; commands send the one in ASSAY_API_KEY"
     )
     if not any(each.revoked_at is None for each in before):
         say(
@@ -98,10 +98,6 @@ def revoke(
             "it was the last one: nothing that needs a key is answered until there is another. To go on without keys, "
             f"take {settings.keys_path} away and start the service anew"
         )
-
-
-def _shown_scopes(key: Key) -> str:
-    return f"{key.name} ({key.id}) may {', '.join(key.scopes)}"
 
 
 def _lines(listed: Sequence[Key]) -> list[str]:

@@ -385,6 +385,7 @@ class Pages:
             learning_label=LEARNING,
             key=self._admission.key(request),
             may_do=self._admission.may_do(request),
+            with_key='-H "Authorization: Bearer $KEY" ' if self._admission.is_asked else "",
             **values,
         )
         if fresh is not None:
