@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -126,6 +128,23 @@ def test_the_first_key_shuts_the_door_and_a_revoked_one_opens_it_no_more(bench: 
         bench.keys.revoke("a")
         assert until(lambda: status(service, x_api_key=key) == 401, 2)
         assert status(service) == 401
+
+
+def test_a_key_is_revoked_whatever_else_goes_on(bench: Bench, key: str, service: Service) -> None:
+    """All threads that others share are busy, with jobs of the pages perhaps."""
+    done = threading.Event()
+
+    async def fill() -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(64):
+            loop.run_in_executor(None, done.wait)
+
+    try:
+        service.client.run(fill())
+        bench.keys.revoke("checkout")
+        assert until(lambda: status(service, x_api_key=key) == 401, 2)
+    finally:
+        done.set()
 
 
 @pytest.mark.parametrize("damage", ["{", None], ids=["damaged", "gone"])
