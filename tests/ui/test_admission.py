@@ -158,6 +158,23 @@ def test_a_session_ends_with_its_key(service: Service, bench: Bench, reader: str
     assert until(lambda: service.client.get("/ui").status_code == 303, 2)
 
 
+@pytest.mark.parametrize(
+    ("referer", "back"),
+    [
+        ("http://localhost:8080/ui/datasets/d/contracts?now=1", "/ui/datasets/d/contracts?now=1"),
+        ("http://localhost:8080/elsewhere", "/ui"),
+        ("", "/ui"),
+        ("//[", "/ui"),
+    ],
+)
+def test_a_button_of_a_page_whose_session_ended_leads_back_to_the_page(
+    service: Service, referer: str, back: str
+) -> None:
+    answer = service.client.post("/ui/datasets/d/learn", b"", {"Origin": ORIGIN, "Referer": referer})
+    assert answer.status_code == 303
+    assert parse_qs(urlsplit(answer.headers["Location"]).query) == {"next": [back]}
+
+
 def test_a_link_from_elsewhere_is_sent_on_with_the_session(service: Service, reader: str) -> None:
     """The browser keeps the cookie back then: the login page sends it on, and that request has it."""
     page = service.client.get("/ui/login?next=/ui/datasets/d", **{"Sec-Fetch-Site": "cross-site"})

@@ -16,7 +16,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
@@ -33,6 +33,7 @@ __all__ = ["Door", "Guard"]
 
 _LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:/@]+)(?::[0-9]*)?")
+_OWN_PAGE: Final = re.compile(r"https?://[^/]*(/ui(?:[/?].*)?)")
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -164,10 +165,11 @@ def _unauthorized(reason: str, more: str = "") -> Response:
 def _to_login(scope: Scope) -> Response:
     """To where a person shows a key, and back to the page, or to the one whose button was pressed."""
     if scope["method"] in _READS:
-        path, query = scope["path"], scope["query_string"].decode("latin-1")
+        query = scope["query_string"].decode("latin-1")
+        target = scope["path"] + (f"?{query}" if query else "")
     else:
-        _, _, path, query, _ = urlsplit(Headers(scope=scope).get("referer", ""))
-    target = (path if _is_page(path) else "/ui") + (f"?{query}" if query else "")
+        match = _OWN_PAGE.fullmatch(Headers(scope=scope).get("referer", ""))
+        target = match[1] if match else "/ui"
     return RedirectResponse(f"/ui/login?next={quote(target, safe='/')}", 303, headers={"Cache-Control": "no-store"})
 
 
