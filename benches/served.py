@@ -23,7 +23,7 @@ from assay.access.keys import KeyFile
 from assay.access.sessions import Sessions
 from assay.assemble import application, http_protocol
 from assay.service.app import App
-from assay.service.guard import Guard
+from assay.service.guard import Door, Guard
 
 __all__ = ["collecting", "idle"]
 
@@ -40,7 +40,7 @@ def idle() -> FastAPI:
     """The application that does nothing."""
     app = App()
     keyring = Keyring(KeyFile(Path("no.keys")))
-    app.collect = Guard(_noop, keyring=keyring, sessions=Sessions(keyring))
+    app.collect = Guard(_noop, Door(keyring, Sessions(keyring)))
     _settle()
     return app
 

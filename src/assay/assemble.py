@@ -63,24 +63,22 @@ def application(settings: Settings | None = None, built: Collector | None = None
     from assay.access.sessions import Sessions
     from assay.service.app import create_app
     from assay.service.errands import Errands
+    from assay.service.guard import Door
 
     chosen = configuration.load() if settings is None else settings
     _configure_logging()
     errands = Errands(_errand_command(chosen))
     keyring = Keyring(KeyFile(chosen.keys_path))
     sessions = Sessions(keyring)
+    door = Door(keyring, sessions, chosen.allowed_hosts, insecure=chosen.insecure, metrics_key=chosen.metrics_key)
     missing = next((name for name in _PAGES_NEED if importlib.util.find_spec(name) is None), None)
     return create_app(
         lambda: built or collector(chosen),
         errands,
-        keyring,
-        sessions,
+        door,
         make_pages=None if missing else lambda running: _pages(running, errands, chosen, keyring, sessions),
         no_pages=f"the page needs the package {missing}, which is not installed; pip install 'assay[ui]' brings it",
         default_dataset=chosen.default_dataset,
-        allowed_hosts=chosen.allowed_hosts,
-        insecure=chosen.insecure,
-        metrics_key=chosen.metrics_key,
     )
 
 

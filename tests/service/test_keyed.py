@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import threading
+from collections.abc import Iterator, MutableMapping
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from assay.access.keyring import Keyring
+from assay.access.keys import KeyFile
+from assay.access.sessions import Sessions
 from assay.assemble import application
+from assay.service.guard import Door, Guard
 from tests.conftest import NUMBER, Bench, Client, Service, until
 
 
@@ -128,6 +136,23 @@ def test_the_first_key_shuts_the_door_and_a_revoked_one_opens_it_no_more(bench: 
         assert status(service) == 401
 
 
+def test_a_key_is_revoked_whatever_else_goes_on(bench: Bench, key: str, service: Service) -> None:
+    """All threads that others share are busy, with jobs of the pages perhaps."""
+    done = threading.Event()
+
+    async def fill() -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(64):
+            loop.run_in_executor(None, done.wait)
+
+    try:
+        service.client.run(fill())
+        bench.keys.revoke("checkout")
+        assert until(lambda: status(service, x_api_key=key) == 401, 2)
+    finally:
+        done.set()
+
+
 @pytest.mark.parametrize("damage", ["{", None], ids=["damaged", "gone"])
 def test_a_file_that_says_nothing_opens_nothing(bench: Bench, key: str, service: Service, damage: str | None) -> None:
     good = bench.keys.path.read_bytes()
@@ -148,6 +173,50 @@ def test_a_file_that_says_nothing_opens_nothing(bench: Bench, key: str, service:
     bench.keys.path.write_bytes(good)
     assert until(lambda: status(service, x_api_key=key) == 200, 2)
     assert service.client.get("/readyz").status_code == 200
+
+
+HEADERS = ["authorization", "x-api-key", "cookie", "referer", "origin", "host", "sec-fetch-site"]
+VALUES = st.binary(max_size=40) | st.sampled_from(
+    [b"Bearer ", b"bearer assay_", b"assay_session=x; a", b"//[", b"http://h/ui/", b"null", b"cross-site", b"[::1"]
+)
+
+
+@given(
+    st.sampled_from(["GET", "POST", "HEAD", "OPTIONS"]),
+    st.sampled_from(["/collect/d", "/ui", "/ui/datasets/d/learn", "/flush", "/contracts", "/docs"]),
+    st.lists(st.tuples(st.sampled_from(HEADERS), VALUES), max_size=5),
+)
+def test_whatever_is_in_the_headers_only_a_key_opens(
+    tmp_path_factory: pytest.TempPathFactory, method: str, path: str, headers: list[tuple[str, bytes]]
+) -> None:
+    file = KeyFile(tmp_path_factory.getbasetemp() / "fuzzed.keys")
+    if file.read() is None:
+        file.create("a", ["admin"])
+    keyring = Keyring(file)
+    keyring.look()
+    sent: list[int] = []
+
+    async def app(*_: object) -> None:
+        pytest.fail("it was let in")
+
+    async def receive() -> dict[str, object]:
+        return {"type": "http.request", "body": b""}
+
+    async def send(message: MutableMapping[str, object]) -> None:
+        if message["type"] == "http.response.start":
+            assert isinstance(message["status"], int)
+            sent.append(message["status"])
+
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "query_string": b"a=\xff",
+        "headers": [(name.encode(), value) for name, value in headers],
+        "client": ("127.0.0.1", 1),
+    }
+    asyncio.run(Guard(app, Door(keyring, Sessions(keyring)))(scope, receive, send))
+    assert sent[0] in {303, 401, 403}
 
 
 def test_insecure_opens_collect_alone(bench: Bench, key: str) -> None:

@@ -84,14 +84,18 @@ def test_a_key_is_taken_once(service: Service, reader: str) -> None:
     page = service.client.get("/ui/datasets/d?field=a")
     assert page.status_code == 200
     assert "key ray , read only" in shown(page)
-    for path in ("/docs", "/openapi.json"):
+    # What the pages link to can be read, too.
+    for path in ("/docs", "/openapi.json", "/contracts/d/1", "/quarantine/d"):
         assert service.client.get(path).status_code == 200
     # Commands to copy are those that work here.
     assert '-H "Authorization: Bearer $KEY"' in shown(service.client.get("/ui/datasets/d/quarantine"))
-    # A session is for pages: no other call goes by it.
-    for path in ("/contracts", "/profile/d", "/quarantine/d"):
-        assert service.client.get(path).status_code == 401
-    assert service.client.post("/flush").status_code == 401
+
+
+def test_a_session_sends_nothing_to_other_calls(service: Service, admin: str) -> None:
+    log_in(service, admin)
+    assert service.client.get("/ui").status_code == 200
+    for path in ("/flush", "/collect/d", "/validate/d", "/replay/d", "/learn/d", "/contracts/d/activate"):
+        assert service.client.post(path, headers={"Origin": ORIGIN}).status_code == 401
 
 
 def test_behind_https_the_cookie_is_for_https(service: Service, reader: str) -> None:
@@ -152,6 +156,23 @@ def test_a_session_ends_with_its_key(service: Service, bench: Bench, reader: str
     assert service.client.get("/ui").status_code == 200
     bench.keys.revoke("ray")
     assert until(lambda: service.client.get("/ui").status_code == 303, 2)
+
+
+@pytest.mark.parametrize(
+    ("referer", "back"),
+    [
+        ("http://localhost:8080/ui/datasets/d/contracts?now=1", "/ui/datasets/d/contracts?now=1"),
+        ("http://localhost:8080/elsewhere", "/ui"),
+        ("", "/ui"),
+        ("//[", "/ui"),
+    ],
+)
+def test_a_button_of_a_page_whose_session_ended_leads_back_to_the_page(
+    service: Service, referer: str, back: str
+) -> None:
+    answer = service.client.post("/ui/datasets/d/learn", b"", {"Origin": ORIGIN, "Referer": referer})
+    assert answer.status_code == 303
+    assert parse_qs(urlsplit(answer.headers["Location"]).query) == {"next": [back]}
 
 
 def test_a_link_from_elsewhere_is_sent_on_with_the_session(service: Service, reader: str) -> None:

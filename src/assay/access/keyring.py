@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -77,9 +78,12 @@ class Keyring:
 
     async def watch(self) -> None:
         """Look again and again, beside the requests, until cancelled."""
-        while True:
-            await asyncio.sleep(_EVERY_S)
-            await asyncio.to_thread(self.look)
+        loop = asyncio.get_running_loop()
+        # In a thread of its own: a key must not stay good for as long as other work holds all the others.
+        with ThreadPoolExecutor(1, thread_name_prefix="assay-keys") as own:
+            while True:
+                await asyncio.sleep(_EVERY_S)
+                await loop.run_in_executor(own, self.look)
 
     def _read(self, before: _Known) -> _Known:
         keys = self._file.read()

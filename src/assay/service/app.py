@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol
 
@@ -16,14 +16,12 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from assay import __version__
-from assay.access.keyring import Keyring
-from assay.access.sessions import Sessions
 from assay.errors import AssayError
 from assay.service.collect import Collect
 from assay.service.collector import Collector
 from assay.service.contracts import contract_routes
 from assay.service.errands import Errands
-from assay.service.guard import Guard
+from assay.service.guard import Door, Guard
 from assay.service.openapi import COLLECT_PATHS, secured
 from assay.service.problems import problem, problem_of
 from assay.service.reads import reads
@@ -49,19 +47,15 @@ class Pages(Protocol):
 def create_app(
     make_collector: Callable[[], Collector],
     errands: Errands,
-    keyring: Keyring,
-    sessions: Sessions,
+    door: Door,
     *,
     make_pages: Callable[[Collector], Pages] | None = None,
     no_pages: str = "",
     default_dataset: str | None = None,
-    allowed_hosts: Iterable[str] = (),
-    insecure: bool = False,
-    metrics_key: bool = False,
 ) -> FastAPI:
     """The application. `make_collector` is called when it starts: nothing is opened before. `errands` end with it.
 
-    `keyring` has the keys that are asked for, `sessions` those that people have shown to the pages.
+    `door` says who may come in.
 
     `make_pages` makes the pages below `/ui`; where there are none, `no_pages` says why.
 
@@ -71,11 +65,11 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        keyring.look()
+        door.keyring.look()
         collector = make_collector()
         await collector.start()
         mount(collector)
-        watching = asyncio.create_task(keyring.watch())
+        watching = asyncio.create_task(door.keyring.watch())
         pages = None if make_pages is None else make_pages(collector)
         if pages is not None:
             pages.start()
@@ -106,28 +100,21 @@ def create_app(
         for name, store in (("collect", True), ("validate", False)):
             endpoint = Collect(collector, default, store=store)
             if store:
-                app.collect = Guard(endpoint, **guarding)
+                app.collect = Guard(endpoint, door)
             app.router.routes[:0] = [
                 Route(f"/{name}/{{dataset}}", endpoint, methods=["POST"], include_in_schema=False),
                 Route(f"/{name}", endpoint, methods=["POST"], include_in_schema=False),
             ]
-        app.include_router(reads(collector, keyring))
+        app.include_router(reads(collector, door.keyring))
         app.include_router(contract_routes(collector, errands))
 
-    guarding: dict[str, Any] = {
-        "keyring": keyring,
-        "sessions": sessions,
-        "allowed_hosts": tuple(allowed_hosts),
-        "insecure": insecure,
-        "metrics_key": metrics_key,
-    }
     app = App(
         title="assay",
         version=__version__,
         summary="Collects events, holds them to their contract, keeps what it refuses.",
         lifespan=lifespan,
     )
-    app.add_middleware(Guard, **guarding)
+    app.add_middleware(Guard, door=door)
     app.add_exception_handler(AssayError, _on_assay_error)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(RequestValidationError, _on_bad_parameter)
@@ -137,7 +124,7 @@ def create_app(
     def openapi() -> dict[str, Any]:
         document = describe()
         document["paths"] = COLLECT_PATHS | document["paths"]
-        return secured(document, is_asked=keyring.is_asked, metrics_key=metrics_key)
+        return secured(document, is_asked=door.keyring.is_asked, metrics_key=door.metrics_key)
 
     app.openapi = openapi  # type: ignore[method-assign]
     return app

@@ -13,9 +13,10 @@ with one needs no other proof. Where a browser's session opens the door, the ori
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
@@ -28,36 +29,39 @@ from assay.access.sessions import COOKIE, Sessions
 from assay.service.problems import problem
 from assay.service.scopes import needed
 
-__all__ = ["Guard"]
+__all__ = ["Door", "Guard"]
 
 _LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:/@]+)(?::[0-9]*)?")
+_OWN_PAGE: Final = re.compile(r"https?://[^/]*(/ui(?:[/?].*)?)")
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-class Guard:
-    """ASGI middleware that turns away what may not come in.
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What opens a service.
 
-    `allowed_hosts` are names taken beside this machine's own. `insecure` lets other machines collect, and no more.
-    `metrics_key`: `/metrics` needs a key, too.
+    `keyring` has the keys, `sessions` those that people have shown to the pages. `allowed_hosts` are names taken beside this
+    machine's own. `insecure` lets other machines collect, and no more. `metrics_key`: `/metrics` needs a key, too.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        keyring: Keyring,
-        sessions: Sessions,
-        allowed_hosts: Iterable[str] = (),
-        insecure: bool = False,
-        metrics_key: bool = False,
-    ) -> None:
+    keyring: Keyring
+    sessions: Sessions
+    allowed_hosts: Sequence[str] = ()
+    insecure: bool = False
+    metrics_key: bool = False
+
+
+class Guard:
+    """ASGI middleware that turns away what may not come in by a door."""
+
+    def __init__(self, app: ASGIApp, door: Door) -> None:
         self._app = app
-        self._keyring = keyring
-        self._sessions = sessions
-        self._hosts = _LOCAL_HOSTS | {_without_port(host.lower()) for host in allowed_hosts}
-        self._insecure = insecure
-        self._metrics_key = metrics_key
+        self._keyring = door.keyring
+        self._sessions = door.sessions
+        self._hosts = _LOCAL_HOSTS | {_without_port(host.lower()) for host in door.allowed_hosts}
+        self._insecure = door.insecure
+        self._metrics_key = door.metrics_key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or say why not."""
@@ -114,11 +118,13 @@ class Guard:
             foreign = _foreign(scope, host, origin, fetch_site)
             if foreign is not None:
                 return foreign
-            if not (is_page := _is_page(path)) and path not in {"/docs", "/openapi.json"}:
-                return _unauthorized("a key is needed: send it as Authorization: Bearer KEY, or as X-Api-Key: KEY")
-            key = self._sessions.find(session_of(scope))
+            # The pages link to what can be read beside them. What is sent to the other calls, programs send.
+            is_page = _is_page(path)
+            key = self._sessions.find(session_of(scope)) if is_page or method in _READS else None
+            if key is None and is_page:
+                return _to_login(scope)
             if key is None:
-                return _to_login(scope) if is_page else _unauthorized("a key is needed, or a session of /ui")
+                return _unauthorized("a key is needed: send it as Authorization: Bearer KEY, or as X-Api-Key: KEY")
         if not key.may(need):
             more = f', error="insufficient_scope", scope="{need}"'
             reason = f'this needs the scope {need}, and the key "{key.name}" has {", ".join(key.scopes)}'
@@ -159,10 +165,11 @@ def _unauthorized(reason: str, more: str = "") -> Response:
 def _to_login(scope: Scope) -> Response:
     """To where a person shows a key, and back to the page, or to the one whose button was pressed."""
     if scope["method"] in _READS:
-        path, query = scope["path"], scope["query_string"].decode("latin-1")
+        query = scope["query_string"].decode("latin-1")
+        target = scope["path"] + (f"?{query}" if query else "")
     else:
-        _, _, path, query, _ = urlsplit(Headers(scope=scope).get("referer", ""))
-    target = (path if _is_page(path) else "/ui") + (f"?{query}" if query else "")
+        match = _OWN_PAGE.fullmatch(Headers(scope=scope).get("referer", ""))
+        target = match[1] if match else "/ui"
     return RedirectResponse(f"/ui/login?next={quote(target, safe='/')}", 303, headers={"Cache-Control": "no-store"})
 
 

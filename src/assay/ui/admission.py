@@ -85,7 +85,7 @@ class Admission:
         # Behind a proxy that ends TLS, the browser says what it sees.
         is_https = request.url.scheme == "https" or request.headers.get("origin", "").startswith("https://")
         token = self._sessions.begin(key)
-        # For the whole service: /docs lies beside /ui. Programs' calls never go by it.
+        # For the whole service: pages link to contracts, which lie beside them.
         response.set_cookie(COOKIE, token, path="/", httponly=True, samesite="strict", secure=is_https)
         return ""
 
