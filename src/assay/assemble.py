@@ -19,6 +19,7 @@ from assay.errors import AssayError, ServiceError, StoreLocked
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Sequence
 
     from fastapi import FastAPI
 
@@ -122,9 +123,10 @@ def collector(settings: Settings, *, apart: bool = True) -> Collector:
                 keep_unknown = settings.extra != "ignore"
                 return _worker(
                     store,
-                    settings.log_path,
+                    [settings.log_path],
                     enforced,
                     keep_unknown=keep_unknown,
+                    keys_max_bytes=settings.keys_max_bytes,
                     retention=Retention(seconds(settings.quarantine_max_age), settings.quarantine_max_bytes),
                     on_applied=on_applied,
                     on_trouble=on_trouble,
@@ -159,7 +161,8 @@ def _apart_command(settings: Settings) -> list[str]:
 
     given = {
         "store": str(settings.store),
-        "log": str(settings.log_path),
+        "logs": [str(settings.log_path)],
+        "keys_max_bytes": settings.keys_max_bytes,
         "contracts": str(settings.contracts),
         "memory_limit": settings.memory_limit,
         "keep_unknown": settings.extra != "ignore",
@@ -173,7 +176,6 @@ def apply_apart() -> NoReturn:
     from assay.ingest.apart import serve_apart
     from assay.ingest.apply import Retention
     from assay.ingest.enforced import Enforced
-    from assay.ingest.log_reader import Reader
     from assay.store.embedded import DuckDBStore
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -181,23 +183,22 @@ def apply_apart() -> NoReturn:
     with contextlib.suppress(OSError):
         os.nice(_BEHIND)
     given = json.loads(sys.argv[1])
-    log = Path(given["log"])
     enforced = Enforced(Versions(Path(given["contracts"])))
     store = DuckDBStore(Path(given["store"]), memory_limit=given["memory_limit"])
-    looking = Reader(log)
 
     def make_worker(on_applied: OnApplied, on_status: OnStatus) -> Worker:
         return _worker(
             store,
-            log,
+            [Path(log) for log in given["logs"]],
             enforced,
             keep_unknown=given["keep_unknown"],
+            keys_max_bytes=given["keys_max_bytes"],
             retention=Retention(*given["retention"]),
             on_applied=on_applied,
             on_status=on_status,
         )
 
-    serve_apart(make_worker, looking.last_seq, lambda: enforced.adopt(enforced.refresh()))
+    serve_apart(make_worker, lambda: enforced.adopt(enforced.refresh()))
     sys.stdout.flush()
     os._exit(0)  # a round that nobody waits for any more is undone, not waited for
 
@@ -257,17 +258,49 @@ def errand() -> NoReturn:
 
 
 def _worker(
-    store: DuckDBStore, log: Path, enforced: Enforced, *, keep_unknown: bool, retention: Retention, **told: Any
+    store: DuckDBStore,
+    logs: Sequence[Path],
+    enforced: Enforced,
+    *,
+    keep_unknown: bool,
+    keys_max_bytes: int,
+    retention: Retention,
+    **told: Any,
 ) -> Worker:
-    """What applies a log to a store, in a thread. `told` is whom it tells: see `Worker`."""
-    from assay.ingest.apply import Applier
+    """What applies logs to a store, in a thread, those of former workers beside them too.
+
+    The first log is the one that the others are numbered after. `told` is whom it tells: see `Worker`.
+    """
+    from assay.ingest.appliers import Appliers, Rounds
+    from assay.ingest.apply import Applier, Books
+    from assay.ingest.former import Former
     from assay.ingest.log_reader import Reader
+    from assay.ingest.logs import logs_beside
     from assay.ingest.replay import Replayer
     from assay.ingest.worker import Worker
 
-    applier = Applier(store, Reader(log), keep_unknown=keep_unknown, retention=retention)
-    replayer = Replayer(store, enforced.versions, log=log, keep_unknown=keep_unknown)
-    return Worker(applier, judge_for=enforced.get, last_seq=Reader(log).last_seq, replayer=replayer, **told)
+    books = Books()
+
+    def applier(reader: Reader, retention: Retention | None = None) -> Applier:
+        return Applier(store, reader, keep_unknown=keep_unknown, retention=retention, books=books)
+
+    first = applier(Reader(logs[0]), retention)
+    formers = [
+        Former(path, applier, keys_max_bytes=keys_max_bytes) for path in logs_beside(logs[0]) if path not in logs
+    ]
+    rounds: Rounds = first
+    if formers or len(logs) > 1:
+        rounds = Appliers([first, *(applier(Reader(log)) for log in logs[1:])], formers, books)
+    # Whoever asks how far they are does so from other threads.
+    last_of_others = [*(Reader(log).last_seq for log in logs[1:]), *(former.last_seq for former in formers)]
+    return Worker(
+        rounds,
+        judge_for=enforced.get,
+        last_seq=Reader(logs[0]).last_seq,
+        last_of_others=lambda: [last() for last in last_of_others],
+        replayer=Replayer(store, enforced.versions, log=logs[0], keep_unknown=keep_unknown),
+        **told,
+    )
 
 
 def _configure_logging() -> None:

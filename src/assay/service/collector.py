@@ -25,6 +25,7 @@ from assay.ingest.intake import Form, take
 from assay.ingest.keys import Kept, KeyReader, Slot
 from assay.ingest.large import LargeBody
 from assay.ingest.log import Log
+from assay.ingest.logs import logs_beside
 from assay.ingest.outcome import Outcome
 from assay.ingest.record import Piece, Record
 from assay.ingest.replay import Portion, Replayed
@@ -128,7 +129,7 @@ class Collector:
         self._worker = make_worker(self._applied, self._trouble)
         #: Requests with a key, and what the log knows of keys.
         self.flights = Flights()
-        self._keys = KeyReader(log.path)
+        self._keys = KeyReader(log.path, logs_beside(log.path))
         self._evicted = 0
         self._judging = Judging()
         self._watching: asyncio.Task[None] | None = None
