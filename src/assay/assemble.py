@@ -16,6 +16,7 @@ import structlog
 from assay import settings as configuration
 from assay.contract.versions import Versions
 from assay.errors import AssayError, ServiceError, StoreLocked
+from assay.service.stop import Stop
 
 if TYPE_CHECKING:
     import asyncio
@@ -27,13 +28,23 @@ if TYPE_CHECKING:
     from assay.ingest.apply import Retention
     from assay.ingest.enforced import Enforced
     from assay.ingest.worker import AnyWorker, Worker
-    from assay.service.collector import Collector
+    from assay.service.collector import Collector, Limits
     from assay.service.errands import Errands
+    from assay.service.office import Office
     from assay.settings import Settings
     from assay.store.embedded import DuckDBStore
     from assay.ui.pages import Pages
 
-__all__ = ["application", "collector"]
+__all__ = [
+    "Stop",
+    "application",
+    "apply_command",
+    "collector",
+    "configure_logging",
+    "limits",
+    "opened_store",
+    "serve_alone",
+]
 
 #: Applying gives way to answering where the two want the same core.
 _BEHIND: Final = 10
@@ -51,8 +62,8 @@ _PAGES_NEED: Final = (
 _log = structlog.get_logger("assay")
 
 
-def application(settings: Settings | None = None, built: Collector | None = None) -> FastAPI:
-    """The collection service as an ASGI application, around a collector that was built, or one built when it starts.
+def application(settings: Settings | None = None, built: Office | None = None) -> FastAPI:
+    """The collection service as an ASGI application, around what was built, or a collector built when it starts.
 
     Raises:
         UsageError: a setting is not what it should be.
@@ -61,7 +72,7 @@ def application(settings: Settings | None = None, built: Collector | None = None
     from assay.service.errands import Errands
 
     chosen = configuration.load() if settings is None else settings
-    _configure_logging()
+    configure_logging()
     errands = Errands(_errand_command(chosen))
     missing = next((name for name in _PAGES_NEED if importlib.util.find_spec(name) is None), None)
     return create_app(
@@ -75,12 +86,30 @@ def application(settings: Settings | None = None, built: Collector | None = None
     )
 
 
-def _pages(running: Collector, errands: Errands, settings: Settings) -> Pages:
-    """The pages for people, around a collector."""
+def _pages(running: Office, errands: Errands, settings: Settings) -> Pages:
+    """The pages for people."""
     from assay.desk import WorkspaceDesk
     from assay.ui.pages import Pages
 
     return Pages(WorkspaceDesk(running, errands, settings), prometheus_url=settings.prometheus_url)
+
+
+def serve_alone(settings: Settings, stop: Stop) -> None:
+    """Run the service in this process until it is asked to stop.
+
+    Raises:
+        ServiceError: it cannot start.
+    """
+    import asyncio
+
+    from assay.service.serving import loop_factory, run
+
+    async def serve() -> None:
+        app = application(settings, collector(settings))
+        await run(app, stop, shutdown_s=settings.shutdown_s, host=settings.host, port=settings.port)
+
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(serve())
 
 
 def http_protocol() -> type[asyncio.Protocol]:
@@ -103,19 +132,12 @@ def collector(settings: Settings, *, apart: bool = True) -> Collector:
     from assay.ingest.log import Log
     from assay.monitor.metrics import Metrics
     from assay.monitor.rule_settings import seconds
-    from assay.service.collector import Collector, Limits
+    from assay.service.collector import Collector
     from assay.service.rendered import RenderedModels
-    from assay.store.embedded import DuckDBStore
 
     log = Log(settings.log_path, keys_max_bytes=settings.keys_max_bytes)
     try:
-        store = DuckDBStore(settings.store, memory_limit=settings.memory_limit)
-        try:
-            with store.write():
-                pass
-        except StoreLocked as held:
-            _log.warning("events will wait in the log", reason=str(held))
-
+        store = opened_store(settings)
         enforced = Enforced(Versions(settings.contracts))
 
         def make_worker(on_applied: OnApplied, on_trouble: OnTrouble) -> AnyWorker:
@@ -131,7 +153,7 @@ def collector(settings: Settings, *, apart: bool = True) -> Collector:
                     on_applied=on_applied,
                     on_trouble=on_trouble,
                 )
-            return ApartWorker(_apart_command(settings), on_applied=on_applied, on_trouble=on_trouble)
+            return ApartWorker(apply_command(settings), on_applied=on_applied, on_trouble=on_trouble)
 
         return Collector(
             log=log,
@@ -140,28 +162,53 @@ def collector(settings: Settings, *, apart: bool = True) -> Collector:
             enforced=enforced,
             metrics=Metrics(),
             rendered=RenderedModels(settings.root / "app" / "contracts.py"),
-            limits=Limits(
-                max_body_bytes=settings.max_body_bytes,
-                max_pending_bytes=settings.max_pending_bytes,
-                log_max_bytes=settings.log_max_bytes,
-                open_datasets=settings.opens_datasets,
-                max_datasets=settings.max_datasets,
-                learning_max_bytes=settings.learning_max_bytes,
-                keep_unknown=settings.extra != "ignore",
-            ),
+            limits=limits(settings),
         )
     except BaseException:
         log.close()
         raise
 
 
-def _apart_command(settings: Settings) -> list[str]:
-    """What starts the process that applies the log: this Python, safe from modules that lie in the current folder."""
+def opened_store(settings: Settings) -> DuckDBStore:
+    """The store, looked at; one that another program holds may be looked at later.
+
+    Raises:
+        StoreFailed: it is damaged.
+    """
+    from assay.store.embedded import DuckDBStore
+
+    store = DuckDBStore(settings.store, memory_limit=settings.memory_limit)
+    try:
+        with store.write():
+            pass
+    except StoreLocked as held:
+        _log.warning("events will wait in the log", reason=str(held))
+    return store
+
+
+def limits(settings: Settings) -> Limits:
+    """A collector's bounds: its share of those that all workers have together."""
+    from assay.service.collector import Limits
+
+    return Limits(
+        max_body_bytes=settings.max_body_bytes,
+        max_pending_bytes=settings.max_pending_bytes // settings.workers,
+        log_max_bytes=settings.log_max_bytes // settings.workers,
+        open_datasets=settings.opens_datasets,
+        max_datasets=settings.max_datasets,
+        learning_max_bytes=settings.learning_max_bytes,
+        keep_unknown=settings.extra != "ignore",
+    )
+
+
+def apply_command(settings: Settings) -> list[str]:
+    """What starts the process that applies the logs of all workers: this Python, safe from modules that lie in the current folder."""
+    from assay.ingest.logs import log_of
     from assay.monitor.rule_settings import seconds
 
     given = {
         "store": str(settings.store),
-        "logs": [str(settings.log_path)],
+        "logs": [str(log_of(settings.log_path, number)) for number in range(settings.workers)],
         "keys_max_bytes": settings.keys_max_bytes,
         "contracts": str(settings.contracts),
         "memory_limit": settings.memory_limit,
@@ -303,7 +350,7 @@ def _worker(
     )
 
 
-def _configure_logging() -> None:
+def configure_logging() -> None:
     """One line an event on stderr: coloured for a person, JSON where nobody looks."""
     for_people = sys.stderr.isatty()
     structlog.configure(

@@ -33,7 +33,7 @@ _ENOUGH_BYTES: Final = 1 << 20
 
 #: Single events of one contract and source that were committed together.
 Singles: TypeAlias = tuple[Judge, str, list[Single]]
-#: Gets what was committed, after it was answered: single events in groups, the rest, and the seconds it took.
+#: Gets what was committed, as a rule after it was answered: single events in groups, the rest, and the seconds it took.
 OnCommitted: TypeAlias = Callable[[Sequence[Singles], Sequence[Batch], float], None]
 
 
@@ -47,11 +47,21 @@ class Loop(Protocol):
 class Committer:
     """Owns the log's writing side in a thread of its own. Requests are handed in from one event loop, and answered there."""
 
-    def __init__(self, log: Log, *, max_pending_bytes: int, log_max_bytes: int, on_committed: OnCommitted) -> None:
+    def __init__(
+        self,
+        log: Log,
+        *,
+        max_pending_bytes: int,
+        log_max_bytes: int,
+        on_committed: OnCommitted,
+        counts_first: bool = False,
+    ) -> None:
+        """`counts_first`: nothing is answered before it was counted, where what was counted outlives the process."""
         self._log = log
         self._max_pending_bytes = max_pending_bytes
         self._log_max_bytes = log_max_bytes
         self._on_committed = on_committed
+        self._counts_first = counts_first
         self._loop: Loop | None = None
         self._waiting: list[Ticket] = []
         self._later: list[Ticket] = []  # of these, what the last transaction had no room for
@@ -198,10 +208,13 @@ class Committer:
         self._done_bytes += sum(ticket.size_bytes for ticket in tickets)
         self.failure = error
         self._is_quick = error is None and took < _QUICK_S
-        self._loop.call_soon_threadsafe(settle, tickets, error)
+        if not self._counts_first:
+            self._loop.call_soon_threadsafe(settle, tickets, error)
+        if error is None and (singles or batches):
+            self._on_committed(singles, batches, took)
+        if self._counts_first:
+            self._loop.call_soon_threadsafe(settle, tickets, error)
         if error is None:
-            if singles or batches:
-                self._on_committed(singles, batches, took)
             if free_through:
                 self._measure()
         elif free_through:
