@@ -122,6 +122,8 @@ def http_protocol() -> type[asyncio.Protocol]:
 def collector(settings: Settings, *, apart: bool = True) -> Collector:
     """Open the log and look at the store. The log is applied in a process of its own, or in a thread here.
 
+    It takes events alone, whatever `workers` says.
+
     Raises:
         LogFailed: the log cannot be written, or another process owns it.
         StoreFailed: the store is damaged. One that another program holds is none: events wait for it.
@@ -135,6 +137,7 @@ def collector(settings: Settings, *, apart: bool = True) -> Collector:
     from assay.service.collector import Collector
     from assay.service.rendered import RenderedModels
 
+    settings = settings.model_copy(update={"workers": 1})
     log = Log(settings.log_path, keys_max_bytes=settings.keys_max_bytes)
     try:
         store = opened_store(settings)

@@ -12,8 +12,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 from assay.assemble import Stop, application, apply_command, configure_logging, limits, opened_store
 from assay.errors import AssayError, LogInUse, ServiceError
@@ -28,9 +29,13 @@ if TYPE_CHECKING:
 
 __all__ = ["serve_by_workers", "work"]
 
+#: A worker's: one at each address that the host's name means.
+_Sockets: TypeAlias = list[socket.socket]
+
 _BACKLOG: Final = 2048
-#: A worker that was killed may hold its log for a moment still.
-_LOG_S: Final = 10.0
+#: A worker that was killed may hold its log for a moment still; one whose head was killed, for another.
+_KILLED_S: Final = 10.0
+_LEFT_S: Final = 2.0
 #: Beyond what a stop waits for requests in flight: for what was taken to be in the log.
 _DRAIN_S: Final = 10.0
 
@@ -52,36 +57,35 @@ def serve_by_workers(settings: Settings, stop: Stop) -> None:
         runner.run(_lead(settings, stop, sockets, stack))
 
 
-async def _lead(settings: Settings, stop: Stop, sockets: list[socket.socket], stack: contextlib.ExitStack) -> None:
+async def _lead(settings: Settings, stop: Stop, sockets: list[_Sockets], stack: contextlib.ExitStack) -> None:
     import asyncio
 
-    from assay.contract.versions import Versions
-    from assay.ingest.apart import ApartWorker
-    from assay.ingest.enforced import Enforced
-    from assay.ingest.log import Log
     from assay.monitor.memory import Memory, new_memory
-    from assay.monitor.summed import SummedMetrics
     from assay.service.crew import Crew
-    from assay.service.head import Head
-    from assay.service.rendered import RenderedModels
-    from assay.service.serving import run
 
     numbers = range(settings.workers)
     for number in numbers:  # what keeps a log from being used is said now, and here
-        Log(log_of(settings.log_path, number)).close()
-    store = opened_store(settings)
+        _owned(settings, number, patience_s=_LEFT_S).close()
     path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="assay-"))) / "head"
     descriptors = [new_memory() for _ in numbers]
     claims = new_memory()
     for descriptor in (*descriptors, claims):
         stack.callback(os.close, descriptor)
-    memories = [Memory(descriptor) for descriptor in descriptors]
     crew = Crew(settings.workers, _starting(settings, path, sockets, descriptors, claims))
+    crew.begin()  # they load what they need while the head does
+    from assay.contract.versions import Versions
+    from assay.ingest.apart import ApartWorker
+    from assay.ingest.enforced import Enforced
+    from assay.monitor.summed import SummedMetrics
+    from assay.service.head import Head
+    from assay.service.rendered import RenderedModels
+    from assay.service.serving import run
+
     head = Head(
         crew,
-        store=store,
+        store=opened_store(settings),
         enforced=Enforced(Versions(settings.contracts)),
-        metrics=SummedMetrics(memories),
+        metrics=SummedMetrics([Memory(descriptor) for descriptor in descriptors]),
         make_worker=lambda on_applied, on_trouble: ApartWorker(
             apply_command(settings), on_applied=on_applied, on_trouble=on_trouble
         ),
@@ -91,7 +95,7 @@ async def _lead(settings: Settings, stop: Stop, sockets: list[socket.socket], st
     draining: list[asyncio.Task[None]] = []
 
     async def drain() -> None:
-        for listening in sockets:
+        for listening in chain(*sockets):
             listening.close()
         await head.drain(settings.shutdown_s + _DRAIN_S)
         if stop.server is not None:
@@ -103,13 +107,14 @@ async def _lead(settings: Settings, stop: Stop, sockets: list[socket.socket], st
 
     stop.first = lambda: loop.call_soon_threadsafe(begin_to_stop)
     if stop.is_asked:
+        await head.drain(0)
         return
     await run(application(settings, head), stop, shutdown_s=settings.shutdown_s, path=path)
 
 
 @contextlib.contextmanager
-def _listening(settings: Settings) -> Iterator[list[socket.socket]]:
-    """A socket for each worker, all at one address: the system shares connections out among them.
+def _listening(settings: Settings) -> Iterator[list[_Sockets]]:
+    """Sockets for each worker, all at the same addresses: the system shares connections out among them.
 
     Raises:
         ServiceError: something is there already, or it is no address here.
@@ -117,34 +122,43 @@ def _listening(settings: Settings) -> Iterator[list[socket.socket]]:
     from assay.service.serving import taken
 
     with contextlib.ExitStack() as stack:
-        sockets = []
         try:
-            family, *_, address = socket.getaddrinfo(
-                settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-            )[0]
-            with socket.socket(family) as alone:  # which would be let in beside another that shares
-                alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                alone.bind(address)
-            for _ in range(settings.workers):
-                shared = stack.enter_context(socket.socket(family))
-                shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-                shared.bind(address)
-                shared.listen(_BACKLOG)
-                sockets.append(shared)
+            found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            places = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
+            for family, address in places:  # beside others that share it too, it would be let in
+                _bound(family, address).close()
+            sockets = [
+                [stack.enter_context(_bound(family, address, is_shared=True)) for family, address in places]
+                for _ in range(settings.workers)
+            ]
         except OSError as error:
             raise ServiceError(taken(settings.host, settings.port)) from error
         yield sockets
 
 
-def _starting(
-    settings: Settings, path: Path, sockets: list[socket.socket], descriptors: list[int], claims: int
-) -> Start:
+def _bound(family: int, address: Any, *, is_shared: bool = False) -> socket.socket:
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if is_shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.bind(address)
+        if is_shared:
+            bound.listen(_BACKLOG)
+    except BaseException:
+        bound.close()
+        raise
+    return bound
+
+
+def _starting(settings: Settings, path: Path, sockets: list[_Sockets], descriptors: list[int], claims: int) -> Start:
     """What starts a worker: this Python, safe from modules that lie in the current folder."""
     written = {"root": str(settings.root.resolve()), **settings.model_dump(mode="json", exclude_none=True)}
 
     def start(number: int) -> subprocess.Popen[bytes]:
-        shared = [sockets[number].fileno(), descriptors[number], claims]
+        shared = [descriptors[number], claims, *(each.fileno() for each in sockets[number])]
         given = {"settings": written, "number": number, "head": str(path), "shared": shared}
         command = [sys.executable, "-P", "-c", "from assay.workers import work; work()", json.dumps(given)]
         return subprocess.Popen(command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=shared)
@@ -159,7 +173,8 @@ def work() -> NoReturn:
     """The main of a worker."""
     import asyncio
 
-    from assay.service.line import Line, Report
+    from assay.service.line import Line
+    from assay.service.orders import Report
     from assay.service.serving import loop_factory
 
     for signal_number in (signal.SIGINT, signal.SIGTERM):
@@ -190,7 +205,9 @@ async def _take_events(given: dict[str, Any], stop: Stop, line: Line) -> None:
     from assay.settings import Settings
 
     settings = Settings(**given["settings"])
-    listening, memory, claims = given["shared"]
+    for descriptor in given["shared"]:
+        os.set_inheritable(descriptor, False)  # what it starts itself is not to have them
+    memory, claims, *listening = given["shared"]
     collector = _worker_collector(settings, given["number"], memory, claims, line)
     app = create_worker_app(
         collector,
@@ -200,7 +217,7 @@ async def _take_events(given: dict[str, Any], stop: Stop, line: Line) -> None:
         allowed_hosts=settings.allowed_hosts,
         insecure=settings.insecure,
     )
-    await run(app, stop, shutdown_s=settings.shutdown_s, listening=socket.socket(fileno=listening))
+    await run(app, stop, shutdown_s=settings.shutdown_s, listening=[socket.socket(fileno=each) for each in listening])
 
 
 def _worker_collector(settings: Settings, number: int, memory: int, claims: int, line: Line) -> Collector:
@@ -212,7 +229,7 @@ def _worker_collector(settings: Settings, number: int, memory: int, claims: int,
     from assay.service.collector import Collector, Shared
     from assay.store.embedded import DuckDBStore
 
-    log = _owned(settings, number)
+    log = _owned(settings, number, patience_s=_KILLED_S)
     shared = Shared(
         Claims(claims, number, settings.workers),
         [path for path in (settings.log_path, *logs_beside(settings.log_path)) if path != log.path],
@@ -229,12 +246,16 @@ def _worker_collector(settings: Settings, number: int, memory: int, claims: int,
     )
 
 
-def _owned(settings: Settings, number: int) -> Log:
-    """The worker's log."""
+def _owned(settings: Settings, number: int, *, patience_s: float) -> Log:
+    """A worker's log.
+
+    Raises:
+        LogFailed: it cannot be written, or another process owns it, and does so still after a while.
+    """
     from assay.ingest.log import Log
 
     path = log_of(settings.log_path, number)
-    deadline = time.monotonic() + _LOG_S
+    deadline = time.monotonic() + patience_s
     while True:
         try:
             return Log(path, keys_max_bytes=settings.keys_max_bytes // settings.workers)

@@ -209,6 +209,21 @@ def test_without_a_death_all_is_counted_and_a_stop_under_load_leaves_nothing_beh
     check(crew, senders)  # nobody had the store: nothing was left to do
 
 
+@pytest.mark.timeout(240)
+def test_a_stop_is_heard_whenever_it_comes_while_they_start(crew: Crew) -> None:
+    crew.start()
+    assert crew.terminate(60) == 0
+    codes = []
+    for turn in range(6):
+        crew.begin()
+        time.sleep(1.2 * crew.starts[0] * turn / 6)
+        codes.append(crew.terminate(60))
+    # Before its own first line it ends as any process does.
+    assert set(codes) <= {0, -signal.SIGTERM, 128 + signal.SIGTERM}, codes
+    assert codes[-1] == 0
+    assert "Traceback" not in crew.said, crew.said[-3000:]
+
+
 @pytest.mark.timeout(120)
 def test_a_key_is_one_key_whichever_worker_it_meets(crew: Crew) -> None:
     crew.start()

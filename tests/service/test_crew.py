@@ -47,6 +47,10 @@ class Place:
         self.folder = folder
         self.crew = Crew(2, self.start)
 
+    def go(self) -> None:
+        self.crew.begin()
+        self.crew.start()
+
     def start(self, number: int) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-c", WORKER, str(self.folder), str(number)]
         return subprocess.Popen(command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -69,12 +73,12 @@ def place(tmp_path: Path) -> Iterator[Place]:
 def test_one_that_cannot_start_ends_all_and_says_why(place: Place) -> None:
     (place.folder / "1").write_text("ingest log x: it is no database")
     with pytest.raises(ServiceError, match="it is no database"):
-        place.crew.start()
+        place.go()
     assert until(lambda: not Path(f"/proc/{place.pid(0)}").exists())
 
 
 def test_what_they_say_is_added_up(place: Place) -> None:
-    place.crew.start()
+    place.go()
     assert place.crew.failure is None
     place.crew.moved([98, 99])
     assert until(lambda: place.crew.failure == "the disk is full")
@@ -85,13 +89,13 @@ def test_what_they_say_is_added_up(place: Place) -> None:
 
 
 def test_a_look_is_over_when_all_have_looked(place: Place) -> None:
-    place.crew.start()
+    place.go()
     place.crew.look()
     assert all('"what":"look","number":1' in place.told(number) for number in range(2))
 
 
 def test_one_that_dies_is_started_again_and_told_how_far_its_log_was_moved(place: Place) -> None:
-    place.crew.start()
+    place.go()
     place.crew.moved([7, 8])
     died = place.pid(1)
     assert until(lambda: "8" in place.told(1))
@@ -104,7 +108,7 @@ def test_one_that_dies_is_started_again_and_told_how_far_its_log_was_moved(place
 
 
 def test_one_that_cannot_start_again_is_tried_again_while_the_others_go_on(place: Place) -> None:
-    place.crew.start()
+    place.go()
     (place.folder / "1").write_text("not now")
     os.kill(place.pid(1), signal.SIGKILL)
     tried = {place.pid(1)}
@@ -121,7 +125,7 @@ def test_one_that_cannot_start_again_is_tried_again_while_the_others_go_on(place
 
 
 def test_one_that_hangs_keeps_nobody_waiting(place: Place) -> None:
-    place.crew.start()
+    place.go()
     os.kill(place.pid(0), signal.SIGSTOP)
     try:
 
@@ -138,7 +142,7 @@ def test_one_that_hangs_keeps_nobody_waiting(place: Place) -> None:
 
 
 def test_a_stop_waits_until_all_have_drained_then_ends_them(place: Place) -> None:
-    place.crew.start()
+    place.go()
     place.crew.drain(20)
     place.crew.end([3, 4])
     assert '"through":3' in place.told(0)
@@ -147,7 +151,7 @@ def test_a_stop_waits_until_all_have_drained_then_ends_them(place: Place) -> Non
 
 
 def test_one_that_dies_while_all_stop_is_not_started_again(place: Place) -> None:
-    place.crew.start()
+    place.go()
     place.crew.drain(20)
     died = place.pid(1)
     os.kill(died, signal.SIGKILL)

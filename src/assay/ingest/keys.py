@@ -129,11 +129,13 @@ class KeyReader:
     def __init__(self, path: Path, others: Iterable[Path] = ()) -> None:
         self._lock = threading.Lock()
         self._logs: list[tuple[Path, sqlite3.Connection]] = []
-        for each in (path, *(other for other in others if other.exists())):
+        for each in (path, *others):
             try:
-                con = connect(each)  # at once: later the file may be gone, and would be made anew
+                con = connect(each, makes=each == path)  # at once: later the file may be gone, and would be made anew
                 con.execute("PRAGMA query_only = ON")
             except sqlite3.Error as error:
+                if each != path and not each.exists():  # it was moved, and deleted
+                    continue
                 self.close()
                 raise LogFailed(each, str(error)) from error
             self._logs.append((each, con))

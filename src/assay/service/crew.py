@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from assay.errors import ServiceError
-from assay.service.line import Order, Report, read_report, written
+from assay.service.orders import Order, Report, read_report, written
 
 __all__ = ["Crew", "Start"]
 
@@ -33,7 +33,7 @@ Start = Callable[[int], "subprocess.Popen[bytes]"]
 
 
 class Crew:
-    """Workers, numbered from 0. Its methods may be called from any thread; `start` and `end` once."""
+    """Workers, numbered from 0. Its methods may be called from any thread; `begin`, `start` and `end` once."""
 
     def __init__(self, size: int, start: Start) -> None:
         self._changed = threading.Condition()
@@ -41,14 +41,17 @@ class Crew:
         self._members = [_Member(number, start, self) for number in range(size)]
         self._looks = 0
 
+    def begin(self) -> None:
+        """Start all, and do not wait."""
+        for member in self._members:
+            member.start()
+
     def start(self) -> None:
-        """Start all, and wait until they take events.
+        """Wait until all take events.
 
         Raises:
             ServiceError: one of them cannot; none is left.
         """
-        for member in self._members:
-            member.start()
         with self._changed:
             self._changed.wait_for(
                 lambda: self._stopping.is_set() or all(each.is_ready or each.failed for each in self._members)
@@ -233,7 +236,11 @@ class _Member:
 
     def _live(self) -> int:
         """One life: until it ends; how it ended."""
-        process = self._process = self._begin(self.number)
+        try:
+            process = self._process = self._begin(self.number)
+        except (OSError, ValueError) as error:  # the system has no room for it; or all stop, and its sockets are closed
+            self._text = str(error)
+            return -1
         assert process.stdout is not None
         assert process.stdin is not None
         os.set_blocking(process.stdin.fileno(), False)

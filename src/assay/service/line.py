@@ -1,4 +1,4 @@
-"""Between the head and a worker: lines of JSON over the worker's stdin and stdout, and the worker's end of them."""
+"""A worker's end of what it and the head say to each other."""
 
 from __future__ import annotations
 
@@ -9,55 +9,19 @@ import threading
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Final
 
-import msgspec
-
 from assay.errors import ServiceError
 from assay.ingest.apply import Applied
 from assay.ingest.worker import Status
+from assay.service.orders import Order, Report, read_order, written
 
 if TYPE_CHECKING:
     from assay.ingest.apart import OnApplied
     from assay.ingest.replay import Portion, Replayed
     from assay.service.collector import Collector
 
-__all__ = ["Line", "Order", "Report", "read_order", "read_report", "written"]
+__all__ = ["Line"]
 
 _REPORT_S: Final = 0.25
-
-
-class Order(msgspec.Struct):
-    """From the head: the store has the log `through`; `look` at the contracts (answered under `number`); others `learn`.
-
-    `stop`: answer what there is and take no more. `end`: let go of the log.
-    """
-
-    what: str
-    number: int = 0
-    through: int = 0
-    learning: dict[str, int] = msgspec.field(default_factory=dict)
-
-
-class Report(msgspec.Struct):
-    """From a worker: it is `ready`, has `looked`, has `drained`, or `failed` to start; or its `state`.
-
-    `text` says why it failed, or why it cannot acknowledge events.
-    """
-
-    what: str
-    number: int = 0
-    text: str = ""
-    gauges: dict[str, float] = msgspec.field(default_factory=dict)
-    learning: dict[str, int] = msgspec.field(default_factory=dict)
-
-
-read_order = msgspec.json.Decoder(Order).decode
-read_report = msgspec.json.Decoder(Report).decode
-_encode = msgspec.json.Encoder().encode
-
-
-def written(message: Order | Report) -> bytes:
-    """As a line."""
-    return _encode(message) + b"\n"
 
 
 class Line:

@@ -40,9 +40,9 @@ async def run(
     host: str = "",
     port: int = 0,
     path: Path | None = None,
-    listening: socket.socket | None = None,
+    listening: list[socket.socket] | None = None,
 ) -> None:
-    """Serve at `host` and `port`; at a `path`, as a Unix socket; or what comes to a socket that is `listening` already.
+    """Serve at `host` and `port`; at a `path`, as a Unix socket; or what comes to sockets that are `listening` already.
 
     Raises:
         ServiceError: it could not start, or the address is taken.
@@ -67,7 +67,7 @@ async def run(
     server = stop.server = uvicorn.Server(config) if host else _Deaf(config)
     server.should_exit = stop.is_asked and stop.first is None
     try:
-        await server.serve(None if listening is None else [listening])
+        await server.serve(listening)
     except SystemExit as ended:  # uvicorn's way of saying that the address is taken
         raise ServiceError(taken(host, port)) from ended
     finally:
