@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from assay.errors import AssayError, ServiceError
 from assay.ingest.apart import OnApplied, OnTrouble
 from assay.ingest.apply import Applied
-from assay.ingest.enforced import Enforced
+from assay.ingest.enforced import Change, Enforced
 from assay.ingest.worker import AnyWorker
 from assay.monitor.metrics import Metrics
 from assay.service.crew import Crew
@@ -40,11 +40,6 @@ class Head(Office):
         await asyncio.get_running_loop().run_in_executor(None, self._crew.start)
         await super().start()
 
-    async def look(self) -> None:
-        """Take up what changed in the folder of contracts, here and in every worker."""
-        await super().look()
-        await asyncio.get_running_loop().run_in_executor(None, self._crew.look)
-
     async def drain(self, timeout_s: float) -> None:
         """Have the workers take no more; what they ask of the head meanwhile is still answered."""
         await asyncio.get_running_loop().run_in_executor(None, self._crew.drain, timeout_s)
@@ -66,6 +61,11 @@ class Head(Office):
             "quarantine_events": self._worker.status.in_quarantine,
             "store_bytes": self.store.size_bytes(),
         }
+
+    def _taking_up(self, change: Change) -> None:
+        """Every worker has it first: what is said here to be in force is so everywhere."""
+        if change.activated or change.deactivated:
+            self._crew.look()
 
     def _applied(self, applied: Applied, took_s: float) -> None:
         self._crew.moved([applied.through, *applied.others])

@@ -165,6 +165,7 @@ class Office(ABC):
         for judge in change.activated:
             # Its series stand at zero before the first event can count.
             self.metrics.watch(judge.contract, judge.active.mode, judge.kinds())
+        self._taking_up(change)
         self.enforced.adopt(change)
         for dataset in change.deactivated:
             self.metrics.unwatch(dataset)
@@ -174,6 +175,9 @@ class Office(ABC):
         if change.activated:
             self._worker.contracts_changed()
         return change
+
+    def _taking_up(self, change: Change) -> None:  # noqa: B027  for who has others to tell
+        """Contracts are about to be in force here."""
 
     def _adopted(self, change: Change) -> None:  # noqa: B027  for who has to do something then
         """Contracts were taken up."""
