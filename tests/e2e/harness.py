@@ -328,6 +328,24 @@ class Service:
         return None if found is None else found["active"]
 
 
+def key(service: Service, name: str, scope: str) -> str:
+    """A key, as a person makes one."""
+    made = service.run("keys", "create", name, "--scope", scope)
+    assert made.returncode == 0, made.stderr
+    return made.stdout.strip()
+
+
+def own_address() -> str:
+    """An address of this machine that others could use; the one of loopback where there is no network."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing: it only finds the way
+        except OSError:
+            return "127.0.0.1"
+        address: str = probe.getsockname()[0]
+        return address
+
+
 @contextlib.contextmanager
 def holding(store: Path) -> Iterator[int]:
     """Another program that has the store open for writing; its pid."""

@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import random
+import re
 import signal
 import time
 from collections import Counter
@@ -15,10 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from assay.ingest.logs import logs_beside
-from tests.e2e.harness import NDJSON, Load, Service, holding, lines, say, until
+from tests.e2e.harness import NDJSON, Client, Load, Service, holding, key, lines, own_address, say, until
 
 pytestmark = pytest.mark.e2e
 
@@ -50,6 +52,15 @@ class Crew(Service):
         kept = [line for line in path.read_text().splitlines() if not line.startswith("workers")]
         path.write_text("\n".join([*kept, f"workers = {workers}", ""]))
         self.start()
+
+    def flush_with(self, api_key: str) -> None:
+        """Until everything is in its table; the key may be new."""
+
+        def is_done() -> bool:
+            with Client(self.port, api_key=api_key) as client:
+                return client.ask("POST", "/flush").status == 200
+
+        assert until(is_done, 30)
 
 
 @pytest.fixture
@@ -342,3 +353,39 @@ def test_what_keeps_one_worker_from_starting_is_said_once(crew: Crew) -> None:
     assert ran.returncode == 3
     assert "store.duckdb.log.1" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_a_key_opens_every_worker_and_a_session_holds_in_all(tmp_path: Path) -> None:
+    address = own_address()
+    with Crew(tmp_path / "workspace", workers=2, host="0.0.0.0") as crew:
+        crew.enforce("d", SCHEMA)
+        sender, reader = key(crew, "sender", "collect"), key(crew, "reader", "read")
+        crew.start()
+
+        def asked(method: str, path: str, api_key: str = "", body: bytes | None = None) -> set[int]:
+            """What a dozen connections are answered: they meet both workers."""
+            statuses = set()
+            for _ in range(12):
+                with Client(crew.port, api_key=api_key, host=address) as client:
+                    statuses.add(client.ask(method, path, body).status)
+            return statuses
+
+        assert asked("POST", "/collect/d", body=b'{"id": "a"}') == {401}
+        assert asked("POST", "/collect/d", sender, b'{"id": "a"}') == {200}
+        assert asked("POST", "/validate/d", body=b'{"id": "a"}') == {401}
+        assert asked("GET", "/contracts") == {401}
+        assert asked("GET", "/contracts", sender) == {403}
+        assert asked("GET", "/contracts", reader) == {200}
+        assert asked("GET", "/readyz") == {200}
+
+        with httpx.Client(base_url=f"http://{address}:{crew.port}", headers={"Connection": "close"}) as browser:
+            form = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', browser.get("/ui/login").text))
+            assert browser.post("/ui/login", data={**form, "key": reader}).status_code == 303
+            assert {browser.get("/ui").status_code for _ in range(12)} == {200}
+
+        assert crew.run("keys", "revoke", "sender").returncode == 0
+        time.sleep(2)
+        assert asked("POST", "/collect/d", sender, b'{"id": "a"}') == {401}
+        crew.flush_with(key(crew, "admin", "admin"))
+        assert crew.rows("SELECT count(*), any_value(_source) FROM d") == [(12, "sender")]
+        assert crew.terminate() == 0

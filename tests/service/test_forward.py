@@ -9,8 +9,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI, Request
 
 from assay.service.forward import Forward
+from assay.service.serving import run
+from assay.service.stop import Stop
+from tests.conftest import until
 
 Answering = Callable[[bytes], bytes]
 
@@ -94,3 +98,27 @@ def test_a_head_that_goes_away_before_it_answers_is_503(path: Path) -> None:
 def test_a_large_body_is_none_of_its(path: Path) -> None:
     response = ask(path, None, lambda client: client.post("/flush", content=b"x" * (2 << 20)))
     assert response.status_code == 413
+
+
+def test_the_head_is_told_whom_a_request_is_from_and_believes_nobody_else(path: Path) -> None:
+    head = FastAPI()
+
+    @head.get("/who")
+    async def who(request: Request) -> list[str]:
+        assert request.client is not None
+        return [request.client.host, request.url.scheme]
+
+    async def told() -> httpx.Response:
+        stop = Stop()
+        serving = asyncio.create_task(run(head, stop, shutdown_s=1, path=path))
+        assert await asyncio.to_thread(until, path.exists)
+        transport = httpx.ASGITransport(Forward(path), client=("203.0.113.9", 1234))
+        lies = {"x-forwarded-for": "127.0.0.1", "x-forwarded-proto": "https", "forwarded": "for=127.0.0.1"}
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            response = await client.get("/who", headers=lies)
+        assert stop.server is not None
+        stop.server.should_exit = True
+        await serving
+        return response
+
+    assert asyncio.run(told()).json() == ["203.0.113.9", "http"]
