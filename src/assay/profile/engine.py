@@ -16,7 +16,20 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["COUNT", "Duck", "Engine", "KeyType", "Row", "Term", "Whole", "distinct", "estimate", "quantiles", "tally"]
+__all__ = [
+    "COUNT",
+    "Duck",
+    "Engine",
+    "KeyType",
+    "Row",
+    "Term",
+    "Whole",
+    "distinct",
+    "estimate",
+    "extremes",
+    "quantiles",
+    "tally",
+]
 
 #: How answers of parts make that of the whole: added, also list by list or value by value; the least or the greatest of them;
 #: the first of all their lists, ascending or descending; or from what only the rows know: `distinct`, `estimate`, `quantiles`.
@@ -31,11 +44,17 @@ _serial = count()
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """An aggregate in SQL, `{c}` standing for a column. `of` is what it is taken of, where `whole` needs that by itself."""
+    """An aggregate in SQL, `{c}` standing for a column.
+
+    `of` is what it is taken of and `shares` what is asked of it, where `whole` needs those by themselves; `depth` is how long a
+    list of extremes may be.
+    """
 
     sql: str
     whole: Whole = "sum"
     of: str = ""
+    shares: tuple[float, ...] = ()
+    depth: int = 0
 
     def on(self, column: str) -> Term:
         """The same, of this column."""
@@ -57,7 +76,12 @@ def estimate(of: str) -> Term:
 
 def quantiles(of: str, shares: Sequence[float]) -> Term:
     """The smallest values that have at least these shares at or below them. For some 200,000 values at most."""
-    return Term(f"quantile_disc({of}, [{', '.join(map(str, shares))}])", "quantiles", of)
+    return Term(f"quantile_disc({of}, {list(shares)})", "quantiles", of, tuple(shares))
+
+
+def extremes(of: str, depth: int, *, largest: bool) -> Term:
+    """So many of the largest values, descending, or of the smallest, ascending; each as often as rows have it."""
+    return Term(f"{'max' if largest else 'min'}({of}, {depth})", "highest" if largest else "lowest", of, depth=depth)
 
 
 def tally(of: str) -> Term:

@@ -23,7 +23,7 @@ from itertools import pairwise
 from typing import Any, Final, Literal, TypeAlias
 
 from assay.profile.document import Number, Numbers
-from assay.profile.engine import COUNT, Engine, Term, Whole, distinct, estimate, quantiles, tally
+from assay.profile.engine import COUNT, Engine, Term, Whole, distinct, estimate, extremes, quantiles, tally
 
 __all__ = ["Column", "Columns", "Kind", "cut", "literal", "quoted"]
 
@@ -48,8 +48,8 @@ _SQUARE_STEPS: Final = 2**31
 #: What a column is asked first. Some more extremes than are kept, so that the last of those are seldom cut off in a tie.
 _FIRST: Final = {
     "n": COUNT,
-    "top": Term(f"max({{c}}, {EXTREMES + 79})", "highest"),
-    "bottom": Term(f"min({{c}}, {EXTREMES + 79})", "lowest"),
+    "top": extremes("{c}", EXTREMES + 79, largest=True),
+    "bottom": extremes("{c}", EXTREMES + 79, largest=False),
     "distinct": estimate("{c}"),
 }
 

@@ -67,21 +67,23 @@ def measure_table(
     the fields' names where the columns cannot have them. `progress` is told the share that is done, in [0, 1].
     """
     columns = engine.columns(relation)
+    names = names or [column for column, _ in columns]
     rows = _rows(engine, relation)
-    own = any(column == "_collected_at" for column, _ in columns)
-    first, last = _times(engine, relation, "_collected_at") if own else (None, None)
-    batch = Batch(engine, relation, rows, received='epoch("_collected_at")' if own else "")
-    planned = [
-        _plan(batch, name, quoted(column), sql_type)
-        for name, (column, sql_type) in zip(names or [column for column, _ in columns], columns, strict=True)
-        if not (own and column.startswith("_"))
+    own = "_collected_at" in names
+    collected = columns[names.index("_collected_at")][0] if own else ""
+    first, last = _times(engine, relation, collected) if own else (None, None)
+    batch = Batch(engine, relation, rows, received=f"epoch({quoted(collected)})" if own else "")
+    kept = [
+        (name, column, sql_type)
+        for name, (column, sql_type) in zip(names, columns, strict=True)
+        if not (own and name.startswith("_"))
     ]
+    planned = [_plan(batch, name, quoted(column), sql_type) for name, column, sql_type in kept]
     batch.run(progress)
     fields = tuple(finish(rows) for finish in planned)
-    kept = [each for each in columns if not (own and each[0].startswith("_"))]
     related = [
         _related(field, quoted(column), str(sql_type.id).lower(), "{c}")
-        for field, (column, sql_type) in zip(fields, kept, strict=True)
+        for field, (_, column, sql_type) in zip(fields, kept, strict=True)
     ]
     hours = seasons.measured(engine, relation, batch.received) if own else None
     found = find(engine, relation, related, rows)
