@@ -11,6 +11,11 @@ find_alertmanager
 # The pages are tested in a browser, which no package of Python's brings.
 command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ||
   install_in_ci chromium || say "no Chromium: the tests of the pages in a browser are skipped"
+# Spark is half a gigabyte and needs Java: CI has it, elsewhere its tests are skipped unless both are there.
+if [ "${CI:-}" = true ]; then
+  { command -v java >/dev/null || install_in_ci openjdk-17-jre-headless; } && (need_python spark) ||
+    say "no Java or no PySpark: the tests of Spark are skipped"
+fi
 cd "$ROOT"
 case $PROMTOOL in */*) PATH=$(dirname "$PROMTOOL"):$PATH ;; esac # where the tests look
 status=0

@@ -351,10 +351,12 @@ class Workspace:
         exclude_alerts: bool = False,
         tell: Callable[[str], object] = lambda _: None,
         progress: Progress | None = None,
+        profile: Profile | None = None,
     ) -> Contract:
         """Profile a dataset and write the next version of its contract, with its evidence. It is not active yet.
 
-        `since`, `exclude_alerts`, `tell` and `progress` are those of `profile`.
+        `since`, `exclude_alerts`, `tell` and `progress` are those of `profile`; with one that was measured elsewhere nothing
+        is asked of the store.
 
         Raises:
             UnknownDataset, NotEnoughData: there is nothing, or too little, to learn from.
@@ -362,7 +364,9 @@ class Workspace:
         """
         from assay.profile.learn import learn
 
-        profile = self.profile(dataset, since=since, exclude_alerts=exclude_alerts, tell=tell, progress=progress)
+        if profile is None:
+            profile = self.profile(dataset, since=since, exclude_alerts=exclude_alerts, tell=tell, progress=progress)
+        check_name(dataset)
         contract = learn(
             profile,
             dataset=dataset,

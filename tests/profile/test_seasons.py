@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from assay.profile.document import Hours, Profile
+from assay.profile.engine import Duck
 from assay.profile.seasons import measured, waves
 from assay.profile.summarize import summarize
 
@@ -73,4 +74,4 @@ def test_whole_hours_are_counted() -> None:
         assert profile.hours == Hours(FIRST + 1, tuple(0 if hour == 77 else 3 for hour in range(1, 399)))
         assert Profile.parse(profile.to_json()) == profile
         con.execute("DELETE FROM t")
-        assert measured(con, "t", "epoch(_collected_at)") is None
+        assert measured(Duck(con), "t", "epoch(_collected_at)") is None

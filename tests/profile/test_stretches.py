@@ -12,6 +12,7 @@ from assay.contract.evidence import Bins
 from assay.monitor.bins import Binner
 from assay.profile.batch import Batch
 from assay.profile.document import FieldProfile, Profile
+from assay.profile.engine import Duck
 from assay.profile.histogram import bins
 from assay.profile.stretches import _place
 from assay.profile.summarize import summarize, summarize_events
@@ -130,8 +131,8 @@ def test_sql_finds_the_bins_that_the_service_finds(con: duckdb.DuckDBPyConnectio
 
 def test_the_span_of_a_batch(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("CREATE TABLE s AS SELECT 10 + i AS r FROM range(5) t(i)")
-    batch = Batch(con, "s", 5, received="r")
+    batch = Batch(Duck(con), "s", 5, received="r")
     assert batch.span() == (10, 14)
     con.execute("DELETE FROM s")
-    assert Batch(con, "s", 0, received="r").span() == (0, 0)
+    assert Batch(Duck(con), "s", 0, received="r").span() == (0, 0)
     assert np.isfinite(batch.span()).all()

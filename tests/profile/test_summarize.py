@@ -253,3 +253,13 @@ def test_formats(con: Connection, texts: list[str], formats: dict[str, int]) -> 
 
 def test_quoted() -> None:
     assert quoted('a"b') == '"a""b"'
+
+
+def test_a_column_may_be_called_as_the_queries_call_their_own(con: Connection) -> None:
+    columns = ", ".join(f"'A' || i % 7 AS {name}" for name in ("s", "n", "k", "c", "v", "c0", "piece"))
+    con.execute(f"CREATE TABLE t AS SELECT {columns}, {{'s': 'b' || i % 3}} AS o FROM range(3000) r(i)")
+    profile = summarize(con, "t")
+    for label, field in profile.walk():
+        if field.strings is not None:
+            assert field.strings.distinct == len(field.strings.values) == (3 if label == "o.s" else 7), label
+            assert field.strings.shapes == (("a0" if label == "o.s" else "A0", 3000),), label

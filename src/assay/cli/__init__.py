@@ -15,7 +15,8 @@ _FRAMELESS: Final = frozenset(("check", "learn", "profile"))
 def main(first: Sequence[str] = ()) -> None:
     """The `assay` command, with `first` before the arguments that it was started with."""
     arguments = [*first, *sys.argv[1:]]
-    if arguments and arguments[0] in _FRAMELESS and "pandas" not in sys.modules:
+    by_spark = not {"spark", "--engine=spark"}.isdisjoint(arguments)  # which asks for pandas, and makes no use of it
+    if arguments and arguments[0] in _FRAMELESS and not by_spark and "pandas" not in sys.modules:
         # PyArrow loads it, wherever it is installed, with the first value that it is given: half a second for nothing.
         sys.meta_path.insert(0, _NoPandas())
     from assay.cli.run import run

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +17,9 @@ from assay.cli.tables import contract_table
 from assay.errors import UsageError
 from assay.settings import Settings
 from assay.workspace import Workspace
+
+if TYPE_CHECKING:
+    from assay.profile.document import Profile
 
 __all__ = ["learn"]
 
@@ -39,6 +43,13 @@ def learn(
     exclude_alerts: Annotated[
         bool, typer.Option("--exclude-alerts", help="Leave out hours in which an alert of the dataset was firing.")
     ] = False,
+    profile: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Learn from this profile, as `assay profile --json` prints it, and not from the store. Several are merged.",
+            metavar="FILE",
+        ),
+    ] = None,
     store: StoreOption = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
@@ -49,6 +60,7 @@ def learn(
     settings = configuration.load(store=store)
     workspace = Workspace(settings)
     name = dataset or _default(settings)
+    measured = _merged(name, profile, since=since, exclude_alerts=exclude_alerts) if profile else None
     if activate and not force:
         workspace.refuse_edited()  # before a version is written that could not be activated
     with progress(f"learning {name}") as share:
@@ -59,6 +71,7 @@ def learn(
             exclude_alerts=exclude_alerts,
             tell=lambda message: say(f"assay: {message}"),
             progress=share,
+            profile=measured,
         )
     assert contract.version is not None
     rendered = (
@@ -82,6 +95,20 @@ def learn(
         say_rendered(rendered)
     else:
         say(f"assay: {name}@{contract.version} is a proposal; `assay activate {name} {contract.version}` enforces it")
+
+
+def _merged(name: str, files: list[str], *, since: str | None, exclude_alerts: bool) -> Profile:
+    from assay.profile.document import Profile
+    from assay.profile.merge import merge_documents
+
+    if since is not None or exclude_alerts:
+        raise UsageError(
+            "--since and --exclude-alerts choose from what is stored; with --profile nothing of it is read"
+        )
+    merged = merge_documents([Profile.load(file) for file in files])
+    if merged.dataset not in {"", name}:
+        raise UsageError(f"{', '.join(files)}: of the dataset {merged.dataset}, not {name}")
+    return replace(merged, dataset=name)
 
 
 def _default(settings: Settings) -> str:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from assay.profile import formats, shapes
 from assay.profile.document import Numbers, Strings
+from assay.profile.engine import COUNT, Engine, Term, distinct, estimate
 from assay.profile.measure import DISTINCT_KEPT, NEARLY_ALL, Column, Columns, Kind
-
-if TYPE_CHECKING:
-    import duckdb
 
 __all__ = ["Batch", "Progress"]
 
@@ -21,6 +19,16 @@ Progress: TypeAlias = Callable[[float], object]
 COMMON_KEPT: Final = 100
 LONGEST_VALUE: Final = 200
 COLUMNS_AT_ONCE: Final = 24
+#: What is asked of a column that holds no numbers, besides in how many rows there is something.
+_ASKED: Final[dict[Kind, dict[str, Term]]] = {
+    "boolean": {"true": Term("count_if({c})")},
+    "temporal": {"distinct": estimate("{c}")},
+    "text": {
+        "distinct": estimate("{c}"),
+        "first": Term("min({c})", "least"),
+        "last": Term("max({c})", "greatest"),
+    },
+}
 
 
 class Batch:
@@ -29,9 +37,9 @@ class Batch:
     `ask` takes an SQL expression over the relation and gives a number to fetch its result by, after `run`.
     """
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, relation: str, rows: int, *, received: str = "") -> None:
+    def __init__(self, engine: Engine, relation: str, rows: int, *, received: str = "") -> None:
         """`received` is SQL for when a row came, in seconds since 1970; empty: that is not known."""
-        self.con = con
+        self.engine = engine
         self.received = received
         self._span: tuple[float, float] | None = None
         self.relation = relation
@@ -45,8 +53,9 @@ class Batch:
     def span(self) -> tuple[float, float]:
         """When the first row came and when the last, Unix time."""
         if self._span is None:
-            row = self.con.execute(f"SELECT min({self.received}), max({self.received}) FROM {self.relation}").fetchone()
-            self._span = (0.0, 0.0) if row is None or row[0] is None else (float(row[0]), float(row[1]))
+            terms = [Term(f"min({self.received})", "least"), Term(f"max({self.received})", "greatest")]
+            first, last = self.engine.ask(self.relation, terms)
+            self._span = (0.0, 0.0) if first is None else (float(first), float(last))
         return self._span
 
     def ask(self, expr: str, kind: Kind) -> int:
@@ -64,7 +73,7 @@ class Batch:
             part = self.columns[start : start + COLUMNS_AT_ONCE]
             numeric = {start + i: column for i, column in enumerate(part) if column.kind in {"integer", "float"}}
             others = {start + i: column for i, column in enumerate(part) if start + i not in numeric}
-            self.numbers |= Columns(self.con, self.relation, numeric).numbers(self.rows)
+            self.numbers |= Columns(self.engine, self.relation, numeric).numbers(self.rows)
             self._run_others(others)
             if progress is not None:
                 # What is nested comes after.
@@ -74,49 +83,40 @@ class Batch:
                 self.strings[i] = replace(strings, lengths=self.numbers[i + 1])
 
     def _run_others(self, columns: dict[int, Column]) -> None:
-        measured = Columns(self.con, self.relation, columns)
-        asked = {
-            "boolean": "count_if({c})",
-            "temporal": "approx_count_distinct({c})",
-            "text": "[approx_count_distinct({c})::VARCHAR, min({c}), max({c})]",
-        }
-        counts = measured.ask(dict.fromkeys(columns, "count({c})"))
-        found = measured.ask({i: asked[column.kind] for i, column in columns.items() if column.kind != "count"})
+        measured = Columns(self.engine, self.relation, columns)
+        found = measured.looks({i: {"count": COUNT} | _ASKED.get(column.kind, {}) for i, column in columns.items()})
         for i, column in columns.items():
-            self.counts[i] = counts[i]
+            count = self.counts[i] = found[i]["count"]
             if column.kind == "boolean":
-                self.true[i] = found[i]
+                self.true[i] = found[i]["true"]
             elif column.kind == "temporal":
-                self.strings[i] = Strings(counts[i], min(found[i], counts[i]), temporal=True) if counts[i] else None
+                self.strings[i] = Strings(count, min(found[i]["distinct"], count), temporal=True) if count else None
             elif column.kind == "text":
-                self.strings[i] = self._text(column, counts[i], found[i])
+                self.strings[i] = self._text(column, found[i])
 
-    def _text(self, column: Column, count: int, found: Sequence[str]) -> Strings | None:
+    def _text(self, column: Column, found: dict[str, Any]) -> Strings | None:
+        count: int = found["count"]
         if not count:
             return None
-        distinct = min(int(found[0]), count)
-        if distinct > DISTINCT_KEPT and distinct >= NEARLY_ALL * count:
-            row = self.con.execute(f"SELECT count(DISTINCT {column.expr}) FROM {self.relation}").fetchone()
-            assert row is not None
-            distinct = row[0]
+        different: int = min(found["distinct"], count)
+        if different > DISTINCT_KEPT and different >= NEARLY_ALL * count:
+            (different,) = self.engine.ask(self.relation, [distinct(column.expr)])
         values: list[tuple[str, int]] = []
         complete = False
-        if distinct <= max(DISTINCT_KEPT, 0.9 * count):
-            values = self.con.execute(
-                f"SELECT v, n FROM (SELECT {column.expr} AS v, count(*) AS n FROM {self.relation} GROUP BY 1) "
-                f"WHERE v IS NOT NULL AND length(v) <= {LONGEST_VALUE} ORDER BY n DESC, v LIMIT {DISTINCT_KEPT + 1}"
-            ).fetchall()
+        if different <= max(DISTINCT_KEPT, 0.9 * count):
+            kept = f"WHERE {column.expr} IS NOT NULL AND length({column.expr}) <= {LONGEST_VALUE}"
+            values = self.engine.counted(self.relation, column.expr, "VARCHAR", where=kept, most=DISTINCT_KEPT + 1)
             complete = len(values) <= DISTINCT_KEPT and sum(rows for _, rows in values) == count
         if complete:
-            distinct = len(values)
+            different = len(values)
         else:
             values = values[:COMMON_KEPT]
-        formatted = formats.counted(self.con, self.relation, column.expr, found[1:])
+        formatted = formats.counted(self.engine, self.relation, column.expr, (found["first"], found["last"]))
         return Strings(
             count=count,
-            distinct=distinct,
+            distinct=different,
             values=tuple(values),
             complete=complete,
             formats=formatted,
-            shapes=() if count in formatted.values() else shapes.counted(self.con, self.relation, column.expr),
+            shapes=() if count in formatted.values() else shapes.counted(self.engine, self.relation, column.expr),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
@@ -10,7 +11,7 @@ from assay.errors import UsageError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["TAKEN", "Kind", "arrow_file", "file_kind"]
+__all__ = ["TAKEN", "Kind", "arrow_file", "file_kind", "parquet_files"]
 
 Kind: TypeAlias = Literal["json", "lines", "csv", "parquet", "arrow"]
 
@@ -47,6 +48,31 @@ def file_kind(path: Path) -> Kind:
     if suffix not in _KINDS:
         raise UsageError(f'{path}: files named "*{suffix}" are not known; take {_FILES}, compressed or not')
     return _KINDS[suffix]
+
+
+def parquet_files(paths: Sequence[str | Path]) -> list[Path]:
+    """Parquet files: these, and those below these folders, in the order of their names.
+
+    Raises:
+        UsageError: there are none; or one of the paths is something else.
+    """
+    found = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            inside = [file for file in path.rglob("*.parquet") if file.is_file() and not _is_hidden(file, path)]
+            if not inside:
+                raise UsageError(f"{path} holds no Parquet files (*.parquet)")
+            found += inside
+        elif file_kind(path) == "parquet":
+            found.append(path)
+        else:
+            raise UsageError(f"{path} is no Parquet file; only those are read together")
+    return sorted(found, key=str)
+
+
+def _is_hidden(file: Path, folder: Path) -> bool:
+    """Whether writers keep it from readers, as Spark and Hive do: what they are not done with, and their notes."""
+    return any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
 
 
 def arrow_file(path: Path) -> pa.Table:

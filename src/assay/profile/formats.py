@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from assay.profile.engine import Engine, Term
 from assay.types import format_pattern
-
-if TYPE_CHECKING:
-    import duckdb
 
 __all__ = ["counted"]
 
@@ -25,15 +23,11 @@ _GLANCE: Final = {
 }
 
 
-def counted(con: duckdb.DuckDBPyConnection, relation: str, expr: str, ends: Sequence[str]) -> dict[str, int]:
+def counted(engine: Engine, relation: str, expr: str, ends: Sequence[str]) -> dict[str, int]:
     """How many strings have each format, for the formats that both `ends`, the first and the last string, have."""
     found = {}
     for name, glance in _GLANCE.items():
         if all(re.fullmatch(glance, end) for end in ends):
-            row = con.execute(
-                f"SELECT count_if(regexp_full_match(c, ?)) FROM (SELECT {expr} AS c FROM {relation})",
-                [format_pattern(name)],
-            ).fetchone()
-            assert row is not None
-            found[name] = row[0]
+            pattern = format_pattern(name).replace("'", "''")
+            (found[name],) = engine.ask(relation, [Term(f"count_if(regexp_full_match({expr}, '{pattern}'))")])
     return found

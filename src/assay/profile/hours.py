@@ -13,6 +13,7 @@ from assay.errors import UsageError
 from assay.files import write_atomic
 from assay.profile import seasons
 from assay.profile.document import Profile
+from assay.profile.engine import Duck
 from assay.profile.merge import merge
 from assay.profile.summarize import quoted, summarize
 
@@ -51,7 +52,7 @@ def profile_since(
         why = f": in all {len(hours)} hours an alert was firing" if hours else ""
         raise UsageError(f"nothing of {dataset} is left that was collected since {since:%Y-%m-%d %H:%M} UTC{why}")
     profile = merge(list(hour_profiles(con, dataset, folder, taken)))
-    volume = seasons.measured(con, quoted(dataset), "epoch(_collected_at)")
+    volume = seasons.measured(Duck(con), quoted(dataset), "epoch(_collected_at)")
     return replace(profile, hours=volume), len(hours) - len(taken)
 
 

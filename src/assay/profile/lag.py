@@ -40,7 +40,7 @@ def measured(batch: Batch, value: str, field: FieldProfile) -> Numbers | None:
         return None
     per_second = next((count for count, name in _UNITS.items() if name == unit), None)
     moment = f"epoch(TRY_CAST({value} AS TIMESTAMPTZ))" if per_second is None else f"{value}::DOUBLE / {per_second}"
-    own = Batch(batch.con, batch.relation, batch.rows)
+    own = Batch(batch.engine, batch.relation, batch.rows)
     slot = own.ask(f"round({batch.received} - {moment}, 6)", "float")
     own.run()
     return own.numbers[slot]

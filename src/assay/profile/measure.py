@@ -20,12 +20,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from assay.profile.document import Number, Numbers
-
-if TYPE_CHECKING:
-    import duckdb
+from assay.profile.engine import COUNT, Engine, Term, Whole, distinct, estimate, extremes, quantiles, tally
 
 __all__ = ["Column", "Columns", "Kind", "cut", "literal", "quoted"]
 
@@ -49,10 +47,10 @@ _STEPS: Final = 2**52
 _SQUARE_STEPS: Final = 2**31
 #: What a column is asked first. Some more extremes than are kept, so that the last of those are seldom cut off in a tie.
 _FIRST: Final = {
-    "n": "count({c})",
-    "top": f"max({{c}}, {EXTREMES + 79})",
-    "bottom": f"min({{c}}, {EXTREMES + 79})",
-    "distinct": "approx_count_distinct({c})",
+    "n": COUNT,
+    "top": extremes("{c}", EXTREMES + 79, largest=True),
+    "bottom": extremes("{c}", EXTREMES + 79, largest=False),
+    "distinct": estimate("{c}"),
 }
 
 
@@ -78,21 +76,16 @@ class Column:
 class Columns:
     """Columns of a relation on their way through the queries."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, relation: str, columns: dict[int, Column]) -> None:
-        self.con = con
+    def __init__(self, engine: Engine, relation: str, columns: dict[int, Column]) -> None:
+        self.engine = engine
         self.columns = columns
         named = ", ".join(f"{column.expr} AS {column.name}" for column in columns.values())
         self.source = f"(SELECT {named} FROM {relation})"
 
-    def ask(self, asked: dict[int, str], *, where: str = "", limit: int | None = None) -> dict[int, Any]:
-        """One aggregate for each of these columns, `{c}` standing for it, in one scan; or of the first rows alone."""
-        if not asked:
-            return {}
-        terms = ", ".join(term.replace("{c}", self.columns[i].name) for i, term in asked.items())
-        source = self.source if limit is None else f"(FROM {self.source} LIMIT {limit})"
-        row = self.con.execute(f"SELECT {terms} FROM {source} {where}").fetchone()
-        assert row is not None
-        return dict(zip(asked, row, strict=True))
+    def ask(self, asked: dict[int, Term], *, where: str = "", limit: int | None = None) -> dict[int, Any]:
+        """One aggregate for each of these columns, in one scan; or of the first rows alone."""
+        terms = [term.on(self.columns[i].name) for i, term in asked.items()]
+        return dict(zip(asked, self.engine.ask(self.source, terms, where=where, limit=limit), strict=True))
 
     def numbers(self, rows: int) -> dict[int, Numbers | None]:
         """The statistics of each column, None where it has no value.
@@ -100,9 +93,9 @@ class Columns:
         Three scans where it goes well: the extremes, a sample's quantiles, and what rests on those. What turns out to
         need another look (a tie that is longer than a list, more values than were estimated) gets one of its own.
         """
-        first = self._looks(
+        first = self.looks(
             {
-                i: _FIRST | ({"whole": "count_if({c} = trunc({c}))"} if column.kind == "float" else {})
+                i: _FIRST | ({"whole": Term("count_if({c} = trunc({c}))")} if column.kind == "float" else {})
                 for i, column in self.columns.items()
             }
         )
@@ -121,14 +114,14 @@ class Columns:
         }
         few = {i for i, numbers in kept.items() if numbers.distinct <= 2 * DISTINCT_KEPT}
         kept |= self._quantiles({i: numbers for i, numbers in kept.items() if i not in few})
-        found = self._looks({i: self._second(i, numbers, live[i], few=i in few) for i, numbers in kept.items()})
+        found = self.looks({i: self._second(i, numbers, live[i], few=i in few) for i, numbers in kept.items()})
         kept = {i: _with_values(numbers, found[i]) for i, numbers in kept.items()}
         late = {i: numbers for i, numbers in kept.items() if i in few and numbers.values is None}
         if late:  # they have too many values for a list of them after all
             late = self._quantiles(late)
             kept |= late
-            found |= self._looks({i: self._second(i, numbers, live[i], few=False) for i, numbers in late.items()})
-        following = self._looks({i: _following(found[i]) for i in kept})
+            found |= self.looks({i: self._second(i, numbers, live[i], few=False) for i, numbers in late.items()})
+        following = self.looks({i: _following(found[i]) for i in kept})
         kept = {
             i: _with_bins(_with_extremes(_with_moments(numbers, found[i]), live[i], found[i] | following[i]), found[i])
             for i, numbers in kept.items()
@@ -136,27 +129,24 @@ class Columns:
         rising = self._rising(kept, rows)
         return dict.fromkeys(self.columns) | {i: replace(n, rising=i in rising) for i, n in kept.items()}
 
-    def _looks(self, asked: dict[int, dict[str, str]]) -> dict[int, dict[str, Any]]:
+    def looks(self, asked: dict[int, dict[str, Term]]) -> dict[int, dict[str, Any]]:
         """Several named aggregates for each of these columns, all in one scan."""
-        terms = {
-            i: "{" + ", ".join(f"'{name}': {term}" for name, term in named.items()) + "}"
-            for i, named in asked.items()
-            if named
-        }
-        return {i: {} for i in asked} | self.ask(terms)
+        terms = [term.on(self.columns[i].name) for i, named in asked.items() for term in named.values()]
+        answers = iter(self.engine.ask(self.source, terms))
+        return {i: {name: next(answers) for name in named} for i, named in asked.items()}
 
-    def _second(self, i: int, numbers: Numbers, first: dict[str, Any], *, few: bool) -> dict[str, str]:
+    def _second(self, i: int, numbers: Numbers, first: dict[str, Any], *, few: bool) -> dict[str, Term]:
         """What is asked of a column once its extremes are known; and its quantiles, unless it has few values."""
         if few:
-            return {"values": "histogram({c})"}
+            return {"values": tally("{c}")}
         asked = _moments(numbers) | _extremes(first) | _bins(numbers)
         # Whether whole numbers are all different decides what they are, and the estimate may be a fifth off.
         if self.columns[i].kind == "integer" and numbers.distinct >= NEARLY_ALL * numbers.count:
-            asked["distinct"] = "count(DISTINCT {c})"
+            asked["distinct"] = distinct("{c}")
         return asked
 
     def _quantiles(self, kept: dict[int, Numbers]) -> dict[int, Numbers]:
-        term = f"quantile_disc({{c}}, [{', '.join(map(str, SHARES))}])"
+        term = quantiles("{c}", SHARES)
         large = [i for i, n in kept.items() if n.count > SAMPLE_ROWS]
         found: dict[int, Any] = {}
         if large:
@@ -175,7 +165,7 @@ class Columns:
         varied = [i for i, numbers in kept.items() if numbers.minimum < numbers.maximum and numbers.count >= PIECES]
         if not varied or rows < PIECES:
             return set()
-        begun = self.ask(dict.fromkeys(varied, "max({c})"), limit=min(FIRST_ROWS, rows // PIECES))
+        begun = self.ask(dict.fromkeys(varied, Term("max({c})", "greatest")), limit=min(FIRST_ROWS, rows // PIECES))
         varied = [
             i
             for i in varied
@@ -183,12 +173,7 @@ class Columns:
         ]
         if not varied:
             return set()
-        names = [self.columns[i].name for i in varied]
-        pieces = self.con.execute(
-            f"SELECT {', '.join(f'min({name}), max({name})' for name in names)} FROM "
-            f"(SELECT {', '.join(names)}, (row_number() OVER () - 1) * {PIECES} // {rows} AS piece FROM {self.source}) "
-            "GROUP BY piece ORDER BY piece"
-        ).fetchall()
+        pieces = self.engine.ends(self.source, [self.columns[i].name for i in varied], rows, PIECES)
         rising = set()
         for at, i in enumerate(varied):
             ends = [(piece[2 * at], piece[2 * at + 1]) for piece in pieces if piece[2 * at] is not None]
@@ -202,13 +187,13 @@ class Columns:
 # ---- what is asked of a column, and what becomes of the answers
 
 
-def _moments(numbers: Numbers) -> dict[str, str]:
+def _moments(numbers: Numbers) -> dict[str, Term]:
     """For the mean, fractions of the largest; for the deviation, fractions of half the range, and their squares."""
     scale, (middle, reach) = _scale(numbers), _reach(numbers)
-    asked = {"sum": f"sum(({{c}} / {literal(scale)} * {_STEPS})::BIGINT)"}
+    asked = {"sum": Term(f"sum(({{c}} / {literal(scale)} * {_STEPS})::BIGINT)")}
     if reach > 0:
         steps = f"(({{c}} / 2.0::DOUBLE - {literal(middle)}) / {literal(reach)} * {_SQUARE_STEPS})::BIGINT"
-        asked |= {"steps": f"sum({steps})", "squares": f"sum({steps} * {steps})"}
+        asked |= {"steps": Term(f"sum({steps})"), "squares": Term(f"sum({steps} * {steps})")}
     return asked
 
 
@@ -257,21 +242,22 @@ def _with_values(numbers: Numbers, found: dict[str, Any]) -> Numbers:
     return replace(numbers, distinct=len(values), values=values, quantiles=_counted(values, numbers.count))
 
 
-def _extremes(first: dict[str, Any]) -> dict[str, str]:
+def _extremes(first: dict[str, Any]) -> dict[str, Term]:
     """Where a list of extremes ends in the middle of a tie, how many rows that has, and what comes next."""
     asked = {}
-    for end, next_one, beyond in (("top", "max", "<"), ("bottom", "min", ">")):
+    ends: tuple[tuple[str, str, str, Whole], ...] = (("top", "max", "<", "greatest"), ("bottom", "min", ">", "least"))
+    for end, next_one, beyond, whole in ends:
         if _tallied(first[end], first["n"]) is None:
             last = literal(first[end][EXTREMES - 1])
-            asked[end] = f"count_if({{c}} = {last})"
-            asked[f"next_{end}"] = f"{next_one}({{c}}) FILTER ({{c}} {beyond} {last})"
+            asked[end] = Term(f"count_if({{c}} = {last})")
+            asked[f"next_{end}"] = Term(f"{next_one}({{c}}) FILTER ({{c}} {beyond} {last})", whole)
     return asked
 
 
-def _following(found: dict[str, Any]) -> dict[str, str]:
+def _following(found: dict[str, Any]) -> dict[str, Term]:
     """How many rows have what comes next."""
     return {
-        f"next_{end}_rows": f"count_if({{c}} = {literal(following)})"
+        f"next_{end}_rows": Term(f"count_if({{c}} = {literal(following)})")
         for end in ("top", "bottom")
         if (following := found.get(f"next_{end}")) is not None
     }
@@ -301,10 +287,10 @@ def _tallied(extremes: Sequence[Number], count: int) -> tuple[tuple[Number, int]
     return kept if reaches else None
 
 
-def _bins(numbers: Numbers) -> dict[str, str]:
+def _bins(numbers: Numbers) -> dict[str, Term]:
     """How many values are at or below each edge."""
     terms = ", ".join(f"count_if({{c}}::DOUBLE <= {literal(edge)})" for edge in _edges(numbers))
-    return {"below": f"[{terms}]"} if terms else {}
+    return {"below": Term(f"[{terms}]", "sums")} if terms else {}
 
 
 def _edges(numbers: Numbers) -> tuple[float, ...]:

@@ -17,10 +17,11 @@ from itertools import accumulate, pairwise
 from typing import Final
 
 from assay.contract.relations import Relation
+from assay.errors import UsageError
 from assay.profile.document import FieldProfile, Number, Numbers, Profile, Strings
 from assay.profile.measure import DECILES, DISTINCT_KEPT, SHARES, cut
 
-__all__ = ["Shares", "merge"]
+__all__ = ["Shares", "merge", "merge_documents"]
 
 _COMMON_KEPT: Final = 100
 _SHAPES_KEPT: Final = 20
@@ -51,6 +52,21 @@ def merge(parts: Sequence[Profile]) -> Profile:
         skipped=sum(part.skipped for part in parts),
         relations=_relations([part.relations for part in some]),
     )
+
+
+def merge_documents(parts: Sequence[Profile]) -> Profile:
+    """The profile of all rows of profiles that come from here and there, as of several collectors.
+
+    They are merged in the order in which their rows came, as far as they know it. What a merged profile cannot know of hours and
+    stretches it leaves out.
+
+    Raises:
+        UsageError: they are of different datasets.
+    """
+    names = sorted({part.dataset for part in parts if part.dataset})
+    if len(names) > 1:
+        raise UsageError(f"these are profiles of different datasets: {', '.join(names)}; merge those of one")
+    return replace(merge(sorted(parts, key=lambda part: part.first or "")), dataset=names[0] if names else "")
 
 
 def _fields(parts: Sequence[tuple[Sequence[FieldProfile], int]]) -> tuple[FieldProfile, ...]:

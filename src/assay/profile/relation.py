@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.errors import UsageError
 from assay.profile.batch import Progress
 from assay.profile.document import Profile
-from assay.profile.files import TAKEN, arrow_file, file_kind
+from assay.profile.files import TAKEN, arrow_file, file_kind, parquet_files
 from assay.profile.summarize import summarize, summarize_events
 
 if TYPE_CHECKING:
@@ -16,11 +18,11 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["profile"]
+__all__ = ["profile", "profile_parquet"]
 
 
 def profile(source: Any, *, dataset: str = "", progress: Progress | None = None) -> Profile:
-    """Measure a frame, a relation or a file.
+    """Measure a frame, a relation, a file or a folder of Parquet files.
 
     JSON and NDJSON files are read as events, which tell missing from null and `1` from `1.0`; so are their numbers
     profiled. Elsewhere a NULL is either. In pandas NaN is a missing value, and a column of floats that has some is one of
@@ -29,21 +31,38 @@ def profile(source: Any, *, dataset: str = "", progress: Progress | None = None)
     Raises:
         UsageError: it cannot be read.
     """
-    import duckdb
-
-    con = duckdb.connect()
-    try:
-        con.execute(
-            "SET TimeZone = 'UTC'; SET enable_progress_bar = false"
-        )  # on stdout it would stand among the results
+    if isinstance(source, str | Path) and Path(source).is_dir():
+        return profile_parquet([source], dataset=dataset, progress=progress)
+    with _connected(str(source) if isinstance(source, str | Path) else f"this {type(source).__name__}") as con:
         if isinstance(source, str | Path):
             return _of_file(con, Path(source), dataset, progress)
         return _of_table(con, _arrow_or_pandas(source), dataset, progress, _json_columns(source))
-    except duckdb.Error as error:
-        what = str(source) if isinstance(source, str | Path) else f"this {type(source).__name__}"
-        raise UsageError(f"{what} cannot be read: {error}; take {TAKEN}") from error
-    finally:
-        con.close()
+
+
+def profile_parquet(paths: Sequence[str | Path], *, dataset: str = "", progress: Progress | None = None) -> Profile:
+    """Measure Parquet files, and those in folders, as one: columns are found by name, and a file without one has NULL there.
+
+    Raises:
+        UsageError: there are none, or they cannot be read.
+    """
+    files = ", ".join(_sql_text(file) for file in parquet_files(paths))
+    with _connected(", ".join(map(str, paths))) as con:
+        relation = f"read_parquet([{files}], union_by_name = true)"
+        return summarize(con, relation, dataset=dataset, progress=progress)
+
+
+@contextmanager
+def _connected(what: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB to read this with; its errors are ours."""
+    import duckdb
+
+    with duckdb.connect() as con:
+        # On stdout the progress would stand among the results.
+        con.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
+        try:
+            yield con
+        except duckdb.Error as error:
+            raise UsageError(f"{what} cannot be read: {error}; take {TAKEN}") from error
 
 
 def _of_table(
@@ -120,7 +139,7 @@ def _distinct(names: list[str]) -> list[str]:
 
 def _of_file(con: duckdb.DuckDBPyConnection, path: Path, dataset: str, progress: Progress | None) -> Profile:
     kind = file_kind(path)
-    text = "'" + str(path).replace("'", "''") + "'"
+    text = _sql_text(path)
     if kind in {"json", "lines"}:
         shape = "auto" if kind == "json" else "newline_delimited"
         read = f"read_json_objects({text}, format = '{shape}')"
@@ -130,3 +149,7 @@ def _of_file(con: duckdb.DuckDBPyConnection, path: Path, dataset: str, progress:
     if kind == "parquet":
         return summarize(con, f"read_parquet({text})", dataset=dataset, progress=progress)
     return _of_table(con, _of_arrow(arrow_file(path)), dataset, progress)
+
+
+def _sql_text(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"

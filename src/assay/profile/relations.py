@@ -11,13 +11,11 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from assay.contract.relations import NEAR, Relation
 from assay.contract.relations import Kind as RelationKind
-
-if TYPE_CHECKING:
-    import duckdb
+from assay.profile.engine import Engine, Term
 
 __all__ = ["Related", "find"]
 
@@ -88,17 +86,16 @@ class _Candidate:
         return " AND ".join(f"{field.expr} IS NOT NULL" for field in self.fields)
 
 
-def find(con: duckdb.DuckDBPyConnection, relation: str, fields: Sequence[Related], rows: int) -> tuple[Relation, ...]:
+def find(engine: Engine, relation: str, fields: Sequence[Related], rows: int) -> tuple[Relation, ...]:
     """The relations that no row of a relation (what stands in a FROM clause) breaks."""
     fields = fields[:COLUMNS_KEPT]
     if rows < NEEDED or len(fields) < 2:
         return ()
-    candidates = [*_together(fields, rows), *_compared(con, relation, fields)]
+    candidates = [*_together(fields, rows), *_compared(engine, relation, fields)]
     if not candidates:
         return ()
-    terms = ", ".join(f"count_if({each.counts}), count_if({each.breaks})" for each in candidates)
-    row = con.execute(f"SELECT {terms} FROM {relation}").fetchone()
-    assert row is not None
+    asked = [sql for each in candidates for sql in (each.counts, each.breaks)]
+    row = engine.ask(relation, [Term(f"count_if({sql})") for sql in asked])
     found = [
         Relation(
             each.kind,
@@ -130,14 +127,12 @@ def _together(fields: Sequence[Related], rows: int) -> list[_Candidate]:
     return found[:KEPT]
 
 
-def _compared(con: duckdb.DuckDBPyConnection, relation: str, fields: Sequence[Related]) -> list[_Candidate]:
+def _compared(engine: Engine, relation: str, fields: Sequence[Related]) -> list[_Candidate]:
     """Ordered pairs and sums in a sample."""
     comparable = [field for field in fields if field.double]
     if len(comparable) < 2:
         return []
-    found = con.execute(
-        f"SELECT {', '.join(field.double for field in comparable)} FROM {relation} LIMIT {SAMPLE_ROWS}"
-    ).fetchall()
+    found = engine.first(relation, [field.double for field in comparable], SAMPLE_ROWS)
     sample: _Sample = dict(zip((field.name for field in comparable), zip(*found, strict=True), strict=True))
     varied = [field for field in comparable if len(set(sample[field.name]) - {None}) > 1]
     sums = _sums([field for field in varied if field.kind == "number"], sample)

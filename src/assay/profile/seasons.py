@@ -8,15 +8,13 @@ before to now is a factor on what is expected.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from assay.profile.document import Hours
-
-if TYPE_CHECKING:
-    import duckdb
+from assay.profile.engine import Engine
 
 __all__ = ["DAYS", "WEEKDAYS_DAYS", "Wave", "measured", "waves"]
 
@@ -37,13 +35,11 @@ _OF_A_WEEK: Final = 6
 _BETTER: Final = 0.8
 
 
-def measured(con: duckdb.DuckDBPyConnection, relation: str, received: str) -> Hours | None:
+def measured(engine: Engine, relation: str, received: str) -> Hours | None:
     """The events of each of the last whole hours; `received` is SQL for when a row came, in seconds since 1970."""
-    rows = con.execute(
-        f"SELECT floor({received} / 3600)::BIGINT AS hour, count(*) FROM {relation} GROUP BY hour HAVING hour IS NOT NULL"
-        f" ORDER BY hour DESC LIMIT {_HOURS + 1}"
-    ).fetchall()
-    counted = dict(rows)
+    hour = f"floor({received} / 3600)"
+    every = engine.counted(relation, hour, "BIGINT", where=f"WHERE {received} IS NOT NULL")
+    counted = dict(sorted(every, reverse=True)[: _HOURS + 1])
     # The first hour and the last are not whole.
     last, first = max(counted, default=0) - 1, min(counted, default=0) + 1
     first = max(first, last - _HOURS + 1)

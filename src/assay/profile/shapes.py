@@ -8,11 +8,10 @@ day, and `maxLength` sees to the rest.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Collection, Sequence
+from typing import Final
 
-if TYPE_CHECKING:
-    import duckdb
+from assay.profile.engine import Engine
 
 __all__ = ["SHAPES_KEPT", "counted", "pattern"]
 
@@ -20,29 +19,27 @@ __all__ = ["SHAPES_KEPT", "counted", "pattern"]
 SHAPES_KEPT: Final = 20
 #: A longer shape is prose.
 _LONGEST: Final = 64
-#: So many rows are looked at first: where they have too many shapes already, the rest is spared.
+#: So many rows are looked at first.
 _FIRST: Final = 2_000
 _RUNS: Final = (("[0-9]+", "0"), ("[A-Z]+", "A"), ("[a-z]+", "a"))
 _CLASSES: Final = {"0": "[0-9]+", "A": "[A-Z]+", "a": "[a-z]+"}
 
 
-def counted(con: duckdb.DuckDBPyConnection, relation: str, expr: str) -> tuple[tuple[str, int], ...]:
+def counted(engine: Engine, relation: str, expr: str) -> tuple[tuple[str, int], ...]:
     """The shapes of a column of strings with their rows, the most frequent first; none where there are too many."""
     shape = expr
     for run, letter in _RUNS:
         shape = f"regexp_replace({shape}, '{run}', '{letter}', 'g')"
 
-    def ask(source: str) -> list[tuple[str, int]]:
-        return con.execute(
-            f"SELECT {shape} AS s, count(*) AS n FROM {source} WHERE {expr} IS NOT NULL "
-            f"GROUP BY s ORDER BY n DESC, s LIMIT {SHAPES_KEPT + 1}"
-        ).fetchall()
+    # Where the first rows have too many already, the rest is spared.
+    if _are_too_many({each for (each,) in engine.first(relation, [shape], _FIRST) if each is not None}):
+        return ()
+    found = engine.counted(relation, shape, "VARCHAR", where=f"WHERE {expr} IS NOT NULL", most=SHAPES_KEPT + 1)
+    return () if _are_too_many([each for each, _ in found]) else tuple(found)
 
-    for source in (f"(SELECT * FROM {relation} LIMIT {_FIRST})", relation):
-        found = ask(source)
-        if len(found) > SHAPES_KEPT or any(len(each) > _LONGEST or not _is_plain(each) for each, _ in found):
-            return ()
-    return tuple(found)
+
+def _are_too_many(found: Collection[str]) -> bool:
+    return len(found) > SHAPES_KEPT or any(len(each) > _LONGEST or not _is_plain(each) for each in found)
 
 
 def pattern(shapes: Sequence[str]) -> str:

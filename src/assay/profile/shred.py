@@ -9,17 +9,13 @@ repeated within an object, the first counts here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
-from itertools import count
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from assay.profile import lag, stretches
 from assay.profile.batch import Batch, Progress
 from assay.profile.document import FieldProfile
-
-if TYPE_CHECKING:
-    import duckdb
+from assay.profile.engine import Engine, Term, tally
 
 __all__ = ["cells", "extracted", "number_column", "objects"]
 
@@ -35,11 +31,9 @@ _STRING: Final = r"""CASE WHEN left({v}, 1) <> '"' THEN NULL
 WHEN contains({v}, '\') THEN json_extract_string({v}, '$') ELSE substr({v}, 2, length({v}) - 2) END"""
 _TYPES: Final = ("missing", "absent", "null", "boolean", "integer", "number", "string", "array", "object")
 
-_serial = count()
-
 
 def objects(
-    con: duckdb.DuckDBPyConnection,
+    engine: Engine,
     relation: str,
     level: int = 0,
     *,
@@ -47,10 +41,10 @@ def objects(
     progress: Progress | None = None,
 ) -> tuple[FieldProfile, ...]:
     """The fields of JSON objects: `relation` has their texts in a column `v`; `timed`: and in `r` when they came, Unix time."""
-    names = _keys(con, relation) if level < LEVELS_KEPT else []
+    names = _keys(engine, relation) if level < LEVELS_KEPT else []
     if not names:
         return ()
-    return cells(con, extracted(relation, names, timed=timed), names, level=level, timed=timed, progress=progress)
+    return cells(engine, extracted(relation, names, timed=timed), names, level=level, timed=timed, progress=progress)
 
 
 def extracted(relation: str, names: Sequence[str], *, timed: bool = False) -> str:
@@ -64,7 +58,7 @@ def extracted(relation: str, names: Sequence[str], *, timed: bool = False) -> st
 
 
 def cells(
-    con: duckdb.DuckDBPyConnection,
+    engine: Engine,
     relation: str,
     names: Sequence[str],
     *,
@@ -74,7 +68,7 @@ def cells(
     progress: Progress | None = None,
 ) -> tuple[FieldProfile, ...]:
     """Fields whose JSON texts are the columns `v0`, `v1`, ... of a relation; an SQL NULL is of the type `unknown`."""
-    found = _kinds(con, relation, len(names))
+    found = _kinds(engine, relation, len(names))
     rows = sum(found[0].values())
     typed = [term for i, kinds in enumerate(found) for term in _typed(f"v{i}", i, kinds)]
     if not typed:
@@ -82,8 +76,8 @@ def cells(
             FieldProfile(name, rows, _types(kinds, unknown), true=kinds.get("true", 0))
             for name, kinds in zip(names, found, strict=True)
         )
-    with _table(con, f"SELECT {', '.join([*typed, *(['r'] if timed else [])])} FROM {relation}") as table:
-        batch = Batch(con, table, rows, received="r" if timed else "")
+    with engine.held(f"SELECT {', '.join([*typed, *(['r'] if timed else [])])} FROM {relation}") as table:
+        batch = Batch(engine, table, rows, received="r" if timed else "")
         asked: list[dict[str, int]] = []
         for i, kinds in enumerate(found):
             slots = {}
@@ -109,8 +103,8 @@ def cells(
                 strings=batch.strings[slots["strings"]] if "strings" in slots else None,
                 true=kinds.get("true", 0),
                 nonfinite=numeric - (numbers.count if numbers is not None else 0),
-                fields=objects(con, inner, level + 1, timed=timed) if "object" in kinds else (),
-                items=_items(con, elements, level + 1) if "array" in kinds else None,
+                fields=objects(engine, inner, level + 1, timed=timed) if "object" in kinds else (),
+                items=_items(engine, elements, level + 1) if "array" in kinds else None,
                 sizes=batch.numbers[slots["sizes"]] if "sizes" in slots else None,
             )
             value = next((f"{kind[0]}{i}" for kind in ("numbers", "strings") if kind in slots), f"b{i}")
@@ -126,21 +120,16 @@ def number_column(name: str, *, floating: bool) -> tuple[str, Any]:
     return (f"CASE WHEN isfinite({name}) THEN {name} END", "float") if floating else (name, "integer")
 
 
-def _items(con: duckdb.DuckDBPyConnection, relation: str, level: int) -> FieldProfile | None:
-    row = con.execute(f"SELECT count(*) FROM {relation}").fetchone()
-    if level >= LEVELS_KEPT or not row or not row[0]:
+def _items(engine: Engine, relation: str, level: int) -> FieldProfile | None:
+    if level >= LEVELS_KEPT or not engine.ask(relation, [Term("count(*)")])[0]:
         return None
-    return cells(con, relation, ["[]"], level=level)[0]
+    return cells(engine, relation, ["[]"], level=level)[0]
 
 
-def _kinds(con: duckdb.DuckDBPyConnection, relation: str, width: int) -> list[dict[str, int]]:
+def _kinds(engine: Engine, relation: str, width: int) -> list[dict[str, int]]:
     """How many rows of each column are of which kind; a NULL's kind is the empty text."""
-    terms = ", ".join(
-        f"histogram(CASE WHEN v{i} IS NULL THEN '' ELSE {_KIND.replace('{v}', f'v{i}')} END)" for i in range(width)
-    )
-    row = con.execute(f"SELECT {terms} FROM {relation}").fetchone()
-    assert row is not None
-    return [kinds or {} for kinds in row]
+    terms = [tally(f"CASE WHEN v{i} IS NULL THEN '' ELSE {_KIND.replace('{v}', f'v{i}')} END") for i in range(width)]
+    return [kinds or {} for kinds in engine.ask(relation, terms)]
 
 
 def _number(kinds: dict[str, int]) -> str:
@@ -171,18 +160,14 @@ def _types(kinds: dict[str, int], unknown: str) -> dict[str, int]:
     return {name: rows for name in _TYPES if (rows := counted.get(name, kinds.get(name, 0)))}
 
 
-def _keys(con: duckdb.DuckDBPyConnection, relation: str) -> list[str]:
+def _keys(engine: Engine, relation: str) -> list[str]:
     """The keys of JSON objects, as they follow one another there; none where there are too many to be fields."""
-    known = {
-        key
-        for (key,) in con.execute(
-            f"SELECT DISTINCT unnest(json_keys(v)) FROM {relation} LIMIT {FIELDS_KEPT + 1}"
-        ).fetchall()
-    }
+    each = f"(SELECT unnest(json_keys(v)) AS k FROM {relation})"
+    known = {key for key, _ in engine.counted(each, "k", "VARCHAR", most=FIELDS_KEPT + 1)}
     if len(known) > FIELDS_KEPT:
         return []
     order: list[str] = []
-    for (keys,) in con.execute(f"SELECT json_keys(v) FROM {relation} LIMIT 1000").fetchall():
+    for (keys,) in engine.first(relation, ["json_keys(v)"], 1_000):
         at = 0
         for key in keys:
             if key in order:
@@ -191,17 +176,6 @@ def _keys(con: duckdb.DuckDBPyConnection, relation: str) -> list[str]:
                 order.insert(at, key)
                 at += 1
     return order + sorted(known - set(order))
-
-
-@contextmanager
-def _table(con: duckdb.DuckDBPyConnection, query: str) -> Iterator[str]:
-    """A temporary table, so that every text is taken apart once."""
-    name = f"temp._assay_profile_{next(_serial)}"
-    con.execute(f"CREATE TEMP TABLE {name.removeprefix('temp.')} AS {query}")
-    try:
-        yield name
-    finally:
-        con.execute(f"DROP TABLE {name}")
 
 
 def _sql_text(text: str) -> str:

@@ -56,13 +56,13 @@ def _cut(batch: Batch, value: str, own: Bins, *, length_s: float) -> list[Stretc
     first, last = batch.span()
     count = int((last - first) / length_s) + 1
     every = max(1, -(-count // _MOST), -(-batch.rows // _ROWS))
-    rows = batch.con.execute(
-        f"SELECT w, b, count(*) FROM (SELECT least(floor(({batch.received} - {literal(first)}) / {literal(length_s)}),"
-        f" {count - 1})::BIGINT AS w, {_place(value, own)} AS b FROM {batch.relation}) WHERE w % {every} = 0 GROUP BY w, b"
-    ).fetchall()
-    counts = np.zeros((count // every + 1, len(own.labels)))
-    for stretch, place, seen in rows:
-        counts[stretch // every, place] += seen
+    stretch = f"least(floor(({batch.received} - {literal(first)}) / {literal(length_s)}), {count - 1})::BIGINT"
+    places = len(own.labels)
+    counts = np.zeros((count // every + 1, places))
+    for key, seen in batch.engine.counted(
+        batch.relation, f"{stretch} * {places} + {_place(value, own)}", "BIGINT", where=f"WHERE {stretch} % {every} = 0"
+    ):
+        counts[key // places // every, key % places] += seen
     sizes = counts.sum(axis=1)
     kept = sizes >= max(_LEAST_ROWS, float(np.median(sizes[sizes > 0])) / 4) if (sizes > 0).any() else sizes > 0
     counts, sizes = counts[kept], sizes[kept]

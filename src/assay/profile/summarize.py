@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 from assay.profile import lag, seasons, shred, stretches
 from assay.profile.batch import Batch, Progress
 from assay.profile.document import FieldProfile, Profile
+from assay.profile.engine import Duck, Engine, Term
 from assay.profile.measure import Kind, quoted
 from assay.profile.relations import Related, find
 from assay.profile.roles import is_identifier
@@ -20,7 +21,7 @@ from assay.profile.roles import is_identifier
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["Progress", "quoted", "summarize", "summarize_events"]
+__all__ = ["Progress", "measure_table", "quoted", "summarize", "summarize_events"]
 
 _INTEGERS: Final = frozenset(
     ("tinyint", "smallint", "integer", "bigint", "hugeint", "utinyint", "usmallint", "uinteger", "ubigint")
@@ -47,33 +48,45 @@ def summarize(
     progress: Progress | None = None,
     names: Sequence[str] | None = None,
 ) -> Profile:
-    """The profile of what stands in an SQL FROM clause: a quoted table name, or `(SELECT ...)`.
+    """The profile of what stands in an SQL FROM clause: a quoted table name, or `(SELECT ...)`; see `measure_table`."""
+    return measure_table(Duck(con), relation, dataset=dataset, progress=progress, names=names)
+
+
+def measure_table(
+    engine: Engine,
+    relation: str,
+    *,
+    dataset: str = "",
+    progress: Progress | None = None,
+    names: Sequence[str] | None = None,
+) -> Profile:
+    """The profile of a relation with columns of any types.
 
     A field is a column; its NULLs are `absent`, as a table does not know missing from null. In a dataset's own table
     (one with a column `_collected_at`) the columns whose names begin with `_` are assay's and are left out. `names` are
     the fields' names where the columns cannot have them. `progress` is told the share that is done, in [0, 1].
     """
-    columns = con.execute(f"SELECT * FROM {relation} LIMIT 0").description or []
-    rows = _rows(con, relation)
-    own = any(column[0] == "_collected_at" for column in columns)
-    first, last = _times(con, relation, "_collected_at") if own else (None, None)
-    batch = Batch(con, relation, rows, received='epoch("_collected_at")' if own else "")
-    planned = [
-        _plan(batch, name, quoted(column), sql_type)
-        for name, (column, sql_type) in zip(
-            names or [column[0] for column in columns], (column[:2] for column in columns), strict=True
-        )
-        if not (own and column.startswith("_"))
+    columns = engine.columns(relation)
+    names = names or [column for column, _ in columns]
+    rows = _rows(engine, relation)
+    own = "_collected_at" in names
+    collected = columns[names.index("_collected_at")][0] if own else ""
+    first, last = _times(engine, relation, collected) if own else (None, None)
+    batch = Batch(engine, relation, rows, received=f"epoch({quoted(collected)})" if own else "")
+    kept = [
+        (name, column, sql_type)
+        for name, (column, sql_type) in zip(names, columns, strict=True)
+        if not (own and name.startswith("_"))
     ]
+    planned = [_plan(batch, name, quoted(column), sql_type) for name, column, sql_type in kept]
     batch.run(progress)
     fields = tuple(finish(rows) for finish in planned)
-    kept = [column[:2] for column in columns if not (own and column[0].startswith("_"))]
     related = [
         _related(field, quoted(column), str(sql_type.id).lower(), "{c}")
-        for field, (column, sql_type) in zip(fields, kept, strict=True)
+        for field, (_, column, sql_type) in zip(fields, kept, strict=True)
     ]
-    hours = seasons.measured(con, relation, batch.received) if own else None
-    found = find(con, relation, related, rows)
+    hours = seasons.measured(engine, relation, batch.received) if own else None
+    found = find(engine, relation, related, rows)
     profile = Profile(dataset, rows, fields, first, last, relations=found, hours=hours)
     if progress is not None:
         progress(1.0)
@@ -93,23 +106,24 @@ def summarize_events(
     Here `missing` and `null` are told apart, and integers from numbers by how they are written: `1.0` is a number. A
     text that is no JSON object is skipped, and counted in `skipped`.
     """
+    engine = Duck(con)
     body = quoted(column)
     is_event = f"json_valid({body}) AND regexp_matches({body}::VARCHAR, '^\\s*\\{{')"
-    total = _rows(con, relation)
-    names = {described[0] for described in con.execute(f"SELECT * FROM {relation} LIMIT 0").description or []}
+    total = _rows(engine, relation)
+    names = {name for name, _ in engine.columns(relation)}
     timed = "received_at" in names
     columns = f"{body}::VARCHAR AS v" + (", epoch(received_at) AS r" if timed else "")
     good = f"(SELECT {columns} FROM {relation} WHERE {is_event})"
-    rows = _rows(con, good)
+    rows = _rows(engine, good)
     if rows == total:
         good = f"(SELECT {columns} FROM {relation})"
-    first, last = _times(con, relation, "received_at") if timed else (None, None)
-    fields = shred.objects(con, good, timed=timed, progress=progress) if rows else ()
+    first, last = _times(engine, relation, "received_at") if timed else (None, None)
+    fields = shred.objects(engine, good, timed=timed, progress=progress) if rows else ()
     related = [_related(field, f"v{i}", "json", "trim({c}, '\"')") for i, field in enumerate(fields)]
-    relations = find(con, shred.extracted(good, [field.name for field in fields]), related, rows) if fields else ()
+    relations = find(engine, shred.extracted(good, [field.name for field in fields]), related, rows) if fields else ()
     if progress is not None:
         progress(1.0)
-    hours = seasons.measured(con, relation, "epoch(received_at)") if timed else None
+    hours = seasons.measured(engine, relation, "epoch(received_at)") if timed else None
     return Profile(dataset, rows, fields, first, last, skipped=total - rows, relations=relations, hours=hours)
 
 
@@ -133,18 +147,15 @@ def _related(field: FieldProfile, expr: str, sql_type: str, text: str) -> Relate
     return Related(field.name, f"NULLIF({expr}, 'null')" if sql_type == "json" else expr, "other", absent)
 
 
-def _rows(con: duckdb.DuckDBPyConnection, relation: str) -> int:
-    row = con.execute(f"SELECT count(*) FROM {relation}").fetchone()
-    assert row is not None
-    return int(row[0])
+def _rows(engine: Engine, relation: str) -> int:
+    return int(engine.ask(relation, [Term("count(*)")])[0])
 
 
-def _times(con: duckdb.DuckDBPyConnection, relation: str, column: str) -> tuple[str | None, str | None]:
+def _times(engine: Engine, relation: str, column: str) -> tuple[str | None, str | None]:
     """The ends of a column of times, in UTC."""
-    name = quoted(column)
-    row = con.execute(f"SELECT epoch_us(min({name})), epoch_us(max({name})) FROM {relation}").fetchone()
-    assert row is not None
-    first, last = (None if time is None else _rfc3339(time) for time in row)
+    name = f"epoch_us({quoted(column)})"
+    ends = engine.ask(relation, [Term(f"min({name})", "least"), Term(f"max({name})", "greatest")])
+    first, last = (None if time is None else _rfc3339(time) for time in ends)
     return first, last
 
 
@@ -158,7 +169,7 @@ def _plan(batch: Batch, name: str, expr: str, sql_type: Any) -> _Finish:
     kind = str(sql_type.id).lower()
     if str(sql_type).upper() == "JSON":
         relation = f"(SELECT {expr}::VARCHAR AS v0 FROM {batch.relation})"
-        return lambda rows: shred.cells(batch.con, relation, [name], unknown="absent")[0] if rows else _empty(name)
+        return lambda rows: shred.cells(batch.engine, relation, [name], unknown="absent")[0] if rows else _empty(name)
     if kind == "struct":
         return _plan_struct(batch, name, expr, sql_type)
     if kind in {"list", "array"}:
@@ -255,8 +266,8 @@ def _plan_list(batch: Batch, name: str, expr: str, sql_type: Any) -> _Finish:
     def finish(rows: int) -> FieldProfile:
         there = batch.counts[slot]
         items = None
-        if there and (elements := _rows(batch.con, relation)):
-            inner = Batch(batch.con, relation, elements)
+        if there and (elements := _rows(batch.engine, relation)):
+            inner = Batch(batch.engine, relation, elements)
             finish_item = _plan(inner, "[]", "item", item_type)
             inner.run()
             items = finish_item(elements)
