@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -15,7 +16,7 @@ import structlog
 
 from assay import settings as configuration
 from assay.contract.versions import Versions
-from assay.errors import AssayError, ServiceError, StoreLocked
+from assay.errors import AssayError, ServiceError, StoreLocked, StoreUnreachable
 
 if TYPE_CHECKING:
     import asyncio
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from assay.service.collector import Collector
     from assay.service.errands import Errands
     from assay.settings import Settings
-    from assay.store.embedded import DuckDBStore
+    from assay.store.opening import AnyStore
     from assay.ui.pages import Pages
 
 __all__ = ["application", "collector"]
@@ -109,20 +110,21 @@ def collector(settings: Settings, *, apart: bool = True) -> Collector:
     from assay.ingest.apply import Retention
     from assay.ingest.enforced import Enforced
     from assay.ingest.log import Log
+    from assay.ingest.log_reader import Reader
     from assay.monitor.metrics import Metrics
     from assay.monitor.rule_settings import seconds
     from assay.service.collector import Collector, Limits
     from assay.service.rendered import RenderedModels
-    from assay.store.embedded import DuckDBStore
+    from assay.store.opening import open_store
 
     log = Log(settings.log_path, keys_max_bytes=settings.keys_max_bytes)
     try:
-        store = DuckDBStore(settings.store, memory_limit=settings.memory_limit)
+        store = open_store(settings.where, log=Reader(settings.log_path).id, memory_limit=settings.memory_limit)
         try:
             with store.write():
                 pass
-        except StoreLocked as held:
-            _log.warning("events will wait in the log", reason=str(held))
+        except (StoreLocked, StoreUnreachable) as trouble:
+            _log.warning("events will wait in the log", reason=str(trouble))
 
         enforced = Enforced(Versions(settings.contracts))
 
@@ -135,6 +137,7 @@ def collector(settings: Settings, *, apart: bool = True) -> Collector:
                     enforced,
                     keep_unknown=keep_unknown,
                     retention=Retention(seconds(settings.quarantine_max_age), settings.quarantine_max_bytes),
+                    interval_s=_interval_s(settings),
                     on_applied=on_applied,
                     on_trouble=on_trouble,
                 )
@@ -166,8 +169,11 @@ def _apart_command(settings: Settings) -> list[str]:
     """What starts the process that applies the log: this Python, safe from modules that lie in the current folder."""
     from assay.monitor.rule_settings import seconds
 
+    lake = settings.lake
     given = {
         "store": str(settings.store),
+        "lake": None if lake is None else asdict(lake),
+        "interval_s": _interval_s(settings),
         "log": str(settings.log_path),
         "contracts": str(settings.contracts),
         "memory_limit": settings.memory_limit,
@@ -183,7 +189,8 @@ def apply_apart() -> NoReturn:
     from assay.ingest.apply import Retention
     from assay.ingest.enforced import Enforced
     from assay.ingest.log_reader import Reader
-    from assay.store.embedded import DuckDBStore
+    from assay.store.address import Lake
+    from assay.store.opening import open_store
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # they are for the parent, which says when to stop
@@ -192,8 +199,9 @@ def apply_apart() -> NoReturn:
     given = json.loads(sys.argv[1])
     log = Path(given["log"])
     enforced = Enforced(Versions(Path(given["contracts"])))
-    store = DuckDBStore(Path(given["store"]), memory_limit=given["memory_limit"])
     looking = Reader(log)
+    where = Path(given["store"]) if given["lake"] is None else Lake(**given["lake"])
+    store = open_store(where, log=looking.id, memory_limit=given["memory_limit"])
 
     def make_worker(on_applied: OnApplied, on_status: OnStatus) -> Worker:
         return _worker(
@@ -202,6 +210,7 @@ def apply_apart() -> NoReturn:
             enforced,
             keep_unknown=given["keep_unknown"],
             retention=Retention(*given["retention"]),
+            interval_s=given["interval_s"],
             on_applied=on_applied,
             on_status=on_status,
         )
@@ -269,7 +278,14 @@ def errand() -> NoReturn:
 
 
 def _worker(
-    store: DuckDBStore, log: Path, enforced: Enforced, *, keep_unknown: bool, retention: Retention, **told: Any
+    store: AnyStore,
+    log: Path,
+    enforced: Enforced,
+    *,
+    keep_unknown: bool,
+    retention: Retention,
+    interval_s: float,
+    **told: Any,
 ) -> Worker:
     """What applies a log to a store, in a thread. `told` is whom it tells: see `Worker`."""
     from assay.ingest.apply import Applier
@@ -279,7 +295,22 @@ def _worker(
 
     applier = Applier(store, Reader(log), keep_unknown=keep_unknown, retention=retention)
     replayer = Replayer(store, enforced.versions, log=log, keep_unknown=keep_unknown)
-    return Worker(applier, judge_for=enforced.get, last_seq=Reader(log).last_seq, replayer=replayer, **told)
+    return Worker(
+        applier,
+        judge_for=enforced.get,
+        last_seq=Reader(log).last_seq,
+        replayer=replayer,
+        interval_s=interval_s,
+        **told,
+    )
+
+
+def _interval_s(settings: Settings) -> float:
+    """How far apart rounds are, in seconds: a commit to a lake is dear."""
+    from assay.ingest.worker import INTERVAL_S
+    from assay.monitor.rule_settings import seconds
+
+    return INTERVAL_S if settings.lake is None else seconds(settings.lake_interval)
 
 
 def _configure_logging() -> None:

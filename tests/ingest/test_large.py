@@ -17,6 +17,7 @@ from assay.ingest.record import Kind, Piece
 from assay.ingest.validate import Judge
 from assay.store.embedded import DuckDBStore
 from tests.ingest.test_apply import Place
+from tests.lakes import Where
 
 SCHEMA = {"type": "object", "properties": {"id": {"type": "integer", "minimum": 0}}, "required": ["id"]}
 JUDGE = Judge(Contract.parse(SCHEMA, dataset="d", version=1), Active(1))
@@ -45,8 +46,8 @@ def send(log: Log, body: LargeBody, *parts: bytes, whole: bool = True) -> None:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    place = Place(tmp_path)
+def place(tmp_path: Path, where_fast: Where) -> Iterator[Place]:
+    place = Place(tmp_path, where_fast)
     yield place
     place.close()
 

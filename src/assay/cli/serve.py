@@ -50,7 +50,7 @@ def serve(
         say(
             f"assay: every key in {settings.keys_path} is revoked: nothing that needs one is answered until there is one"
         )
-    if _is_temporary(settings.store):
+    if _is_temporary(settings.beside("")):
         say(
             f"assay: the store is {settings.store}: {tempfile.gettempdir()} may not survive a reboot; set `store` in assay.toml"
         )

@@ -25,7 +25,7 @@ from assay.ingest.record import REJECTS, Kind, Opening, Stored
 from assay.ingest.sieve import sieve
 from assay.ingest.validate import Judge
 from assay.ingest.work import Event, Table, Unpacker, Work, judge_learned
-from assay.store.protocol import Refused, Reject, Store, Transaction, reject_bytes
+from assay.store.protocol import Conflict, Refused, Reject, Store, Transaction, reject_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -123,17 +123,18 @@ class Applier:
         """
         applied = Applied()
         self._held_s = 0.0
-        if self._through is None:
-            self._through = self._match(applied)
-        last = self._log.last_seq()
-        records = self._log.read(self._through, _ROUND_BYTES)
-        if not records and last > self._through:
-            self._note_emptied(last, applied)
         try:
+            if self._through is None:
+                self._through = self._match(applied)
+            last = self._log.last_seq()
+            records = self._log.read(self._through, _ROUND_BYTES)
+            if not records and last > self._through:
+                self._note_emptied(last, applied)
             self._advance(records, judge_for, applied)
-        except _Swapped:
+        except (_Swapped, Conflict):
             applied.more = True
-        with contextlib.suppress(StoreLocked, StoreFailed):  # what this round has moved is told of all the same
+        # What this round has moved is told of all the same.
+        with contextlib.suppress(StoreLocked, StoreFailed, Conflict):
             self._expire(applied)
         applied.through = self._through or 0
         applied.in_quarantine = self._in_quarantine
@@ -143,13 +144,14 @@ class Applier:
 
     @contextlib.contextmanager
     def _write(self) -> Iterator[Transaction]:
-        """A transaction of the store, its time counted."""
+        """A transaction of the store, its time counted where it keeps others out."""
         began = time.monotonic()
         try:
             with self._store.write() as transaction:
                 yield transaction
         finally:
-            self._held_s += time.monotonic() - began
+            if not self._store.is_shared:
+                self._held_s += time.monotonic() - began
 
     def _advance(self, records: Sequence[Stored], judge_for: JudgeFor, applied: Applied) -> None:
         if records and records[0].kind == Kind.REQUEST:
@@ -222,15 +224,15 @@ class Applier:
                     lost.append(Gap(known + 1, gone))
                 if through >= opening.base:  # the store has all before it
                     through = max(known, gone)
-            self._note_gaps(transaction, _joined(lost), applied)
+            self._note_gaps(transaction, gaps := _joined(lost))
             if lost:
                 self._set_marks(transaction, freed)
+        applied.gaps += gaps
         return through
 
-    def _note_gaps(self, transaction: Transaction, gaps: Sequence[Gap], applied: Applied) -> None:
+    def _note_gaps(self, transaction: Transaction, gaps: Sequence[Gap]) -> None:
         for gap in gaps:
             transaction.note_gap(self._openings[-1][0].id, gap.first, gap.last)
-        applied.gaps += gaps
 
     def _set_marks(self, transaction: Transaction, through: int) -> None:
         """Tell the store that it has, or never will have, everything up to `through`."""
@@ -251,10 +253,12 @@ class Applier:
     def _note_emptied(self, last: int, applied: Applied) -> None:
         """The log has nothing more, and gave numbers up to `last`: somebody took records out."""
         assert self._through is not None
+        gaps = [Gap(self._through + 1, last)]
         with self._write() as transaction:
-            self._note_gaps(transaction, [Gap(self._through + 1, last)], applied)
+            self._note_gaps(transaction, gaps)
             self._set_marks(transaction, last)
         self._through = last
+        applied.gaps += gaps
 
     def _apply(self, records: Sequence[Stored], applied: Applied) -> None:
         # A store that was put together from others may have a later opening's records already.
@@ -283,7 +287,7 @@ class Applier:
             with self._write() as transaction:
                 self._check_store(transaction)
                 self._bring(transaction, work, tables, rejects)
-                self._note_gaps(transaction, holes, applied)
+                self._note_gaps(transaction, holes)
                 self._set_marks(transaction, through)
                 self._mark_piece(transaction, records[-1])
         except _Swapped:
@@ -293,6 +297,7 @@ class Applier:
             self._marks = marks
             raise
         self._through = through
+        applied.gaps += holes
         applied.events += sum(table.num_rows for _, table in tables)
         self._count_quarantined(rejects, applied)
 

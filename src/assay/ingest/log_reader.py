@@ -53,6 +53,10 @@ class Reader:
         """Every time that the log was opened, the latest last."""
         return [Opening(id_, base) for id_, base in self._query("SELECT id, base FROM opening ORDER BY n")]
 
+    def id(self) -> str:
+        """The log's id: that of its first opening. A copy has the same."""
+        return self.openings()[0].id
+
     def freed_through(self) -> int:
         """The last sequence number that was taken out."""
         ((value,),) = self._query("SELECT value FROM meta WHERE key = 'freed'")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
+    "Conflict",
     "Expired",
     "Learned",
     "Refused",
@@ -29,6 +30,10 @@ __all__ = [
 
 class Refused(Exception):
     """The store would not take these rows, whatever is done with it: a constraint of the user's, say. Try fewer."""
+
+
+class Conflict(Exception):
+    """Another writer was there first. Nothing of the transaction is done: do it again, from what the store has now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,12 +188,17 @@ class Store(Protocol):
     def name(self) -> str:
         """Which store this is, for people."""
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether others may read and write while a transaction is open."""
+
     def write(self) -> AbstractContextManager[Transaction]:
         """Open the store, and let go of it at the end of the block: committed, or untouched when an error left it.
 
         Raises:
             StoreLocked: another program holds it.
             StoreFailed: it is damaged or out of reach.
+            Conflict: at the end of the block, or within it.
         """
 
     def rejects(
