@@ -18,8 +18,8 @@
           FateUnknown          nobody can say whether what was to be written is there
         StoreLocked          another program holds the store
         StoreFailed          the store is damaged or out of reach
-        KeysFailed           the file of API keys is damaged, or not to be believed
           StoreUnreachable     it is elsewhere, and does not answer
+        KeysFailed           the file of API keys is damaged, or not to be believed
 
 Errors carry what happened as fields and know nothing of HTTP. A message says what, where, and what to do. An event that
 breaks its contract is no error: it is a `Violation`, returned.

@@ -89,6 +89,9 @@ class Settings(BaseSettings):
     lake_interval: _Duration = Field(
         "2s", description="How far apart a collector's commits to a lake are, unless much waits."
     )
+    lake_history: _Duration = Field(
+        "7d", description="How long earlier states of a lake can be read; `assay compact` forgets those before."
+    )
     log: Path | None = Field(
         None, description="The ingest log; by default the store's path with `.log` behind it; of a lake, `lake.log`."
     )

@@ -285,3 +285,27 @@ def test_rules_says_what_is_to_be_said_of_exceptions(assay: Command, bench: Benc
     ran = assay("rules")
     assert (ran.code, ran.out) == (2, "")
     assert "Silent of d: there is no such alert; take one of FieldDrift" in ran.err
+
+
+# ---- compact
+
+
+def test_a_file_is_not_compacted(assay: Command) -> None:
+    ran = assay("compact")
+    assert (ran.code, ran.out) == (2, "")
+    assert "is a file" in ran.err
+
+
+@pytest.mark.lake
+def test_a_lake_is_compacted(assay: Command, bench: Bench) -> None:
+    pytest.importorskip("duckdb_extension_ducklake")
+    (bench.folder / "assay.toml").write_text('store = "ducklake:sqlite:l.sqlite"\n')
+    bench.enforce("d", {"a": NUMBER})
+    with bench.service() as service:
+        for number in range(2):
+            service.send("/collect/d", {"a": number})
+            service.flush()
+    ran = assay("compact", "--json")
+    assert ran.code == 0
+    done = json.loads(ran.out)
+    assert done["into"] < done["files"]

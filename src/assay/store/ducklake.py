@@ -35,7 +35,7 @@ from assay.store.transaction import TABLES, SQLTransaction
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["LakeStore", "LakeTransaction", "attach"]
+__all__ = ["LakeStore", "LakeTransaction", "attach", "is_overtaken", "translated"]
 
 _CONFIG: Final[dict[str, Any]] = {
     "threads": 2,
@@ -78,20 +78,20 @@ def attach(lake: Lake, *, read_only: bool = False, memory_limit: str = "1GB") ->
         con.execute("SET enable_progress_bar = false")
         load(con, "ducklake", f"{kind}_scanner")
         con.execute("SET ducklake_default_data_inlining_row_limit = 0")
-        if lake.is_on_s3 or not lake.data:
-            _reach_s3(con, lake)
         options = ["READ_ONLY"] if read_only else []
         if lake.data and not read_only:
             options.append(f"DATA_PATH {_literal(lake.data)}")
         if lake.file is not None:
             _look_at(lake, lake.file, read_only=read_only)
+        if lake.is_on_s3 or not lake.data:
+            _reach_s3(con, lake)
         address = f"ducklake:{kind}:{_patient(rest) if kind == 'postgres' else rest}"
         statement = f"ATTACH {_literal(address)} AS lake ({', '.join(options)})"
         _in_turn(lambda: con.execute(statement))  # others may be making the same catalogue
         con.execute("USE lake")
     except duckdb.Error as error:
         con.close()
-        raise _translated(lake, error) from error
+        raise translated(lake, error) from error
     except BaseException:
         con.close()
         raise
@@ -182,7 +182,7 @@ class LakeStore(Reads):
                 _prepare(con, self._marks)
             except duckdb.Error as error:
                 con.close()
-                raise _translated(self.lake, error) from error
+                raise translated(self.lake, error) from error
         except StoreUnreachable as trouble:
             self._trouble, self._again_at = trouble, time.monotonic() + _AGAIN_S
             raise
@@ -204,11 +204,11 @@ class LakeStore(Reads):
             self._con = None
 
     def _translated(self, error: duckdb.Error) -> StoreUnreachable:
-        return _translated(self.lake, error)
+        return translated(self.lake, error)
 
     def _ended_by(self, error: duckdb.Error) -> Conflict | StoreFailed:
         """What has ended a transaction. After all but a conflict the lake is attached anew."""
-        if not _is_overtaken(error):
+        if not is_overtaken(error):
             self._detach()
             return self._translated(error)
         self._conflicts += 1
@@ -265,7 +265,7 @@ class LakeTransaction(SQLTransaction):
         return known
 
     def _is_trouble(self, error: duckdb.Error) -> bool:
-        return _is_overtaken(error) or _is_unreachable(error)
+        return is_overtaken(error) or _is_unreachable(error)
 
 
 class _Count:
@@ -292,7 +292,7 @@ class _Count:
 def _reach_s3(con: duckdb.DuckDBPyConnection, lake: Lake) -> None:
     """Tell DuckDB where S3 is. Who we are there is found as Amazon's tools find it: environment, profile, role."""
     load(con, "httpfs", "aws")
-    options = ["TYPE s3", "PROVIDER credential_chain"]
+    options = ["TYPE s3", "PROVIDER credential_chain", "VALIDATION 'none'"]
     if lake.s3_region:
         options.append(f"REGION {_literal(lake.s3_region)}")
     if lake.s3_endpoint:
@@ -333,7 +333,7 @@ def _in_turn(work: Callable[[], object]) -> None:
             work()
             return
         except duckdb.Error as error:
-            if left == 0 or not _is_overtaken(error):
+            if left == 0 or not is_overtaken(error):
                 raise
             time.sleep(random.uniform(0.05, 0.3))  # noqa: S311  no secret
 
@@ -377,7 +377,8 @@ def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _is_overtaken(error: duckdb.Error) -> bool:
+def is_overtaken(error: duckdb.Error) -> bool:
+    """Whether another writer was there first."""
     text = str(error).lower()
     return any(sign in text for sign in _OVERTAKEN)
 
@@ -387,7 +388,8 @@ def _is_unreachable(error: duckdb.Error) -> bool:
     return "ducklake" in str(error).lower() or isinstance(error, duckdb.IOException | duckdb.HTTPException)
 
 
-def _translated(lake: Lake, error: duckdb.Error) -> StoreUnreachable:
+def translated(lake: Lake, error: duckdb.Error) -> StoreUnreachable:
+    """What the engine says of a lake that cannot be reached."""
     # The first line is often a wrapper's; what it wraps says why.
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return StoreUnreachable(str(lake), " ".join(lines)[:500])
