@@ -4,6 +4,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from assay.contract.versions import Active
 from assay.errors import StoreFailed, StoreLocked
 from assay.ingest.apply import Applied, Applier, Gap
 from assay.ingest.intake import take
+from assay.ingest.keys import Kept, Slot, digest_of
 from assay.ingest.log import Log
 from assay.ingest.log_reader import Reader
 from assay.ingest.validate import Judge
+from assay.store.address import Lake
 from assay.store.embedded import DuckDBStore
 from tests.lakes import Where, needs_a_file, opened, store_of
 
@@ -57,12 +60,12 @@ class Place:
         self.close()
         self.open()
 
-    def send(self, *events: Any, by: Judge | None = JUDGE, dataset: str = "d") -> None:
+    def send(self, *events: Any, by: Judge | None = JUDGE, dataset: str = "d", key: bytes = b"") -> None:
         body = "\n".join(json.dumps(event) for event in events).encode()
         _, records = take(
             body, "ndjson", dataset=dataset, judge=by, source="s", content_type="t", received_us=1_700_000_000_123_456
         )
-        self.log.append(records)
+        self.log.append([replace(record, key=key) for record in records])
 
     def apply(self, by: Judge | None = JUDGE, *, free: bool = True) -> Applied:
         total = Applied()
@@ -383,3 +386,22 @@ def test_flagged_events_are_stored_with_their_violations(place: Place) -> None:
     assert rows[1][0] is None
     assert json.loads(rows[1][1])[0]["type"] == "int_type"
     assert json.loads(rows[1][2]) == {"id": "x", "y": 1}
+
+
+@pytest.mark.lake
+def test_a_retry_that_met_another_collector_is_dropped_and_the_rest_is_not(tmp_path: Path) -> None:
+    pytest.importorskip("duckdb_extension_ducklake")
+    where = Lake.parse("ducklake:sqlite:lake.sqlite", root=tmp_path)
+    kept = Kept(Slot("d", "s", "k"), digest_of(b"body"), 0, rejected=False, status=200, answer=b"")
+    one, other = Place(tmp_path / "one", where), Place(tmp_path / "other", where)
+    try:
+        for number, place in enumerate((one, other)):
+            place.send({"id": number})
+            place.send({"id": 7}, {"id": "x"}, key=kept.stamp)
+            place.send({"id": 10 + number})
+            place.apply()
+        assert other.rows() == [0, 1, 7, 10, 11]
+        assert other.rows("SELECT count(*) FROM _quarantine") == [1]
+    finally:
+        one.close()
+        other.close()

@@ -12,6 +12,7 @@ import pytest
 
 from assay.contract.document import Contract
 from assay.errors import StoreUnreachable, UsageError
+from assay.ingest.keys import Kept, Slot, digest_of
 from assay.ingest.rows import Rows
 from assay.store.address import Lake
 from assay.store.ducklake import LakeStore, attach
@@ -122,6 +123,38 @@ def test_many_at_once_begin_a_lake_and_write_each_event_once(lake: Lake) -> None
     with connect(lake) as con:
         assert con.execute("SELECT count(*), count(DISTINCT a) FROM d").fetchall() == [(15, 15)]
         assert con.execute("SELECT count(*) FROM _store").fetchall() == [(1,)]
+
+
+def stamp(key: str, body: str, *, rejected: bool = False) -> bytes:
+    return Kept(Slot("d", "s", key), digest_of(body.encode()), 0, rejected, 200, b"").stamp
+
+
+def test_a_request_that_another_log_brought_is_known_by_its_key(lake: Lake) -> None:
+    one, other = LakeStore(lake, log="one"), LakeStore(lake, log="other")
+    accepted, refused = stamp("k", "b"), stamp("r", "b", rejected=True)
+    with one.write() as transaction:
+        assert transaction.take_keys([accepted, refused]) == set()
+    with one.write() as transaction:  # its own, in a later round
+        assert transaction.take_keys([accepted]) == set()
+    with other.write() as transaction:
+        asked = [accepted, stamp("k", "another body"), stamp("k", "b", rejected=True), stamp("new", "b")]
+        assert transaction.take_keys(asked) == set(asked[:3])
+    with other.write() as transaction:  # what was rejected may come again, mended, or where the contract takes it
+        asked = [refused, stamp("r", "mended"), stamp("r", "b"), stamp("r", "mended", rejected=True)]
+        assert transaction.take_keys(asked) == {refused}
+
+
+def test_of_two_that_take_keys_at_once_one_fails(lake: Lake) -> None:
+    one, other = LakeStore(lake, log="one"), LakeStore(lake, log="other")
+    for store in (one, other):
+        with store.write():
+            pass
+    with pytest.raises(Conflict), one.write() as first:  # noqa: PT012  it ends with the block
+        first.take_keys([stamp("k", "b")])
+        with other.write() as second:
+            second.take_keys([stamp("k", "b")])
+    with one.write() as first:
+        assert first.take_keys([stamp("k", "b")]) == {stamp("k", "b")}
 
 
 def test_text_that_postgresql_would_not_take_is_kept_as_it_is(lake: Lake) -> None:

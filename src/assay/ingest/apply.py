@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import field as attribute
 from datetime import UTC, datetime
@@ -131,7 +131,7 @@ class Applier:
             if not records and last > self._through:
                 self._note_emptied(last, applied)
             self._advance(records, judge_for, applied)
-        except (_Swapped, Conflict):
+        except (_Swapped, _Held, Conflict):
             applied.more = True
         # What this round has moved is told of all the same.
         with contextlib.suppress(StoreLocked, StoreFailed, Conflict):
@@ -260,24 +260,29 @@ class Applier:
         self._through = last
         applied.gaps += gaps
 
-    def _apply(self, records: Sequence[Stored], applied: Applied) -> None:
+    def _apply(self, records: Sequence[Stored], applied: Applied, held: frozenset[bytes] = frozenset()) -> None:
+        """Bring records into the store, but for those of requests that it holds already: retries that met another collector."""
         # A store that was put together from others may have a later opening's records already.
         fresh = [record for record in records if record.seq > self._marks.get(record.opening, 0)]
+        fresh = [record for record in fresh if record.key not in held]
+        stamps = frozenset(record.key for record in fresh if record.key)
         work = self._unpack.work(fresh)
         try:
-            self._commit(work, records, applied)
+            self._commit(work, records, applied, stamps)
+        except _Held as found:
+            self._apply(records, applied, held | found.stamps)
         except Refused:
             if len(records) > 1:
                 middle = len(records) // 2
-                self._apply(records[:middle], applied)
-                self._apply(records[middle:], applied)
+                self._apply(records[:middle], applied, held)
+                self._apply(records[middle:], applied, held)
                 return
             work = self._unpack.work(fresh, event_by_event=True)
             work.events, refused = sieve(work.events, self._unpack, self._write)
             work.rejects += _not_storable(refused, applied)
-            self._commit(work, records, applied)
+            self._commit(work, records, applied, stamps)
 
-    def _commit(self, work: Work, records: Sequence[Stored], applied: Applied) -> None:
+    def _commit(self, work: Work, records: Sequence[Stored], applied: Applied, stamps: frozenset[bytes]) -> None:
         assert self._through is not None
         holes = _holes(self._through, records)
         through = records[-1].seq if records[-1].ends else records[-1].seq - 1
@@ -286,6 +291,7 @@ class Applier:
         try:
             with self._write() as transaction:
                 self._check_store(transaction)
+                _take_keys(transaction, stamps)
                 self._bring(transaction, work, tables, rejects)
                 self._note_gaps(transaction, holes)
                 self._set_marks(transaction, through)
@@ -361,8 +367,22 @@ class Applier:
             return
 
 
+class _Held(Exception):
+    """The store has requests with these keys from another log."""
+
+    def __init__(self, stamps: Collection[bytes]) -> None:
+        self.stamps = frozenset(stamps)
+        super().__init__()
+
+
 class _Swapped(Exception):
     """The store is not the one that it was a moment ago."""
+
+
+def _take_keys(transaction: Transaction, stamps: frozenset[bytes]) -> None:
+    held = transaction.take_keys(stamps) if stamps else None
+    if held:
+        raise _Held(held)
 
 
 def _holes(through: int, records: Sequence[Stored]) -> list[Gap]:

@@ -40,12 +40,17 @@ def compact(lake: Lake, *, history_s: float, memory_limit: str = "1GB") -> Compa
     """
     with contextlib.closing(attach(lake, memory_limit=memory_limit)) as con:
         try:
-            states = _call(con, "ducklake_expire_snapshots('lake', older_than => now() - to_seconds(?))", history_s)
-            merged = _call(con, "ducklake_merge_adjacent_files('lake')")
-            rewritten = _call(con, "ducklake_rewrite_data_files('lake')")
-            gone = _call(con, "ducklake_cleanup_old_files('lake', older_than => now() - to_seconds(?))", _READ_FOR_S)
+            _call(con, "DELETE FROM _keys WHERE taken_at < now() - INTERVAL 24 HOURS")
+            states = _call(
+                con, "CALL ducklake_expire_snapshots('lake', older_than => now() - to_seconds(?))", history_s
+            )
+            merged = _call(con, "CALL ducklake_merge_adjacent_files('lake')")
+            rewritten = _call(con, "CALL ducklake_rewrite_data_files('lake')")
+            gone = _call(
+                con, "CALL ducklake_cleanup_old_files('lake', older_than => now() - to_seconds(?))", _READ_FOR_S
+            )
             lost = _call(
-                con, "ducklake_delete_orphaned_files('lake', older_than => now() - to_seconds(?))", _WRITTEN_FOR_S
+                con, "CALL ducklake_delete_orphaned_files('lake', older_than => now() - to_seconds(?))", _WRITTEN_FOR_S
             )
         except duckdb.Error as error:
             raise translated(lake, error) from error
@@ -58,7 +63,7 @@ def _call(con: duckdb.DuckDBPyConnection, what: str, *seconds: float) -> list[tu
     for left in reversed(range(_ATTEMPTS)):
         try:
             # The functions take values, no parameters.
-            return con.execute("CALL " + what.replace("?", str(float(*seconds or (0,))))).fetchall()
+            return con.execute(what.replace("?", str(float(*seconds or (0,))))).fetchall()
         except duckdb.Error as error:
             if left == 0 or not is_overtaken(error):
                 raise

@@ -16,8 +16,8 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,7 +27,7 @@ from assay.errors import ServiceError, StoreFailed, StoreUnreachable
 from assay.store.address import Lake
 from assay.store.columns import quoted
 from assay.store.extensions import load
-from assay.store.protocol import Conflict
+from assay.store.protocol import Conflict, Expired
 from assay.store.reads import Reads
 from assay.store.tables import Tables
 from assay.store.transaction import TABLES, SQLTransaction
@@ -35,13 +35,21 @@ from assay.store.transaction import TABLES, SQLTransaction
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["LakeStore", "LakeTransaction", "attach", "is_overtaken", "translated"]
+__all__ = ["LAKE_TABLES", "LakeStore", "LakeTransaction", "attach", "is_overtaken", "translated"]
 
 _CONFIG: Final[dict[str, Any]] = {
     "threads": 2,
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
 }
+
+#: What a lake has beside the tables of `transaction.TABLES`: requests with a key, and what two that take keys both change.
+LAKE_TABLES: Final = {
+    "_keys": "slot BLOB, digest BLOB, rejected BOOLEAN, log VARCHAR, taken_at TIMESTAMPTZ",
+    "_turn": "n BIGINT",
+}
+#: How long a request is known by its key.
+_KEYS_FOR: Final = timedelta(hours=24)
 
 #: How errors begin that mean: another one was there first.
 _OVERTAKEN: Final = (
@@ -104,7 +112,7 @@ class LakeStore(Reads):
     def __init__(self, lake: Lake, *, log: str, memory_limit: str = "1GB") -> None:
         """`log` is the id of the log that is moved here, or a name of one's own where none is."""
         self.lake = lake
-        self._marks = f"_marks_{log}"
+        self._log = log
         self._memory_limit = memory_limit
         self._one_at_a_time = threading.Lock()
         self._tables = Tables()
@@ -147,7 +155,7 @@ class LakeStore(Reads):
             con = self._attached()
             try:
                 con.execute("BEGIN")
-                yield LakeTransaction(con, self._tables, self._marks, self._waiting)
+                yield LakeTransaction(con, self._tables, self._log, self._waiting)
                 con.execute("COMMIT")
                 self._conflicts = 0
             except BaseException as error:
@@ -179,7 +187,7 @@ class LakeStore(Reads):
         try:
             con = attach(self.lake, memory_limit=self._memory_limit)
             try:
-                _prepare(con, self._marks)
+                _prepare(con, f"_marks_{self._log}")
             except duckdb.Error as error:
                 con.close()
                 raise translated(self.lake, error) from error
@@ -229,9 +237,10 @@ class LakeStore(Reads):
 class LakeTransaction(SQLTransaction):
     """What `LakeStore.write` hands out."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, tables: Tables, marks: str, waiting: _Count) -> None:
+    def __init__(self, con: duckdb.DuckDBPyConnection, tables: Tables, log: str, waiting: _Count) -> None:
         super().__init__(con, tables)
-        self._marks = quoted(marks)
+        self._log = log
+        self._marks = quoted(f"_marks_{log}")
         self._waiting = waiting
         self._has_turn = False
 
@@ -251,6 +260,32 @@ class LakeTransaction(SQLTransaction):
             self._has_turn = True
         self._con.execute(f"DELETE FROM {self._marks} WHERE log = ?", [log_id])
 
+    def take_keys(self, stamps: Collection[bytes]) -> set[bytes]:
+        """See `Transaction.take_keys`. Two that take keys do not go together: both might take the same."""
+        import pyarrow as pa
+
+        self._con.execute("UPDATE _turn SET n = n + 1")
+        asked = sorted(stamps)
+        columns = {
+            "slot": pa.array([each[:16] for each in asked], pa.binary()),
+            "digest": pa.array([each[16:32] for each in asked], pa.binary()),
+            "rejected": pa.array([bool(each[32]) for each in asked], pa.bool_()),
+            "stamp": pa.array(asked, pa.binary()),
+        }
+        now = datetime.now(UTC)
+        self._con.register("_asked", pa.table(columns))
+        try:
+            held = self._con.execute(
+                "SELECT DISTINCT a.stamp FROM _asked a JOIN _keys k ON k.slot = a.slot WHERE k.log <> ? AND k.taken_at > ?"
+                " AND (NOT k.rejected OR (a.rejected AND k.digest = a.digest))",
+                [self._log, now - _KEYS_FOR],
+            ).fetchall()
+            self._con.execute("INSERT INTO _keys SELECT slot, digest, rejected, ?, ? FROM _asked", [self._log, now])
+        finally:
+            with contextlib.suppress(duckdb.Error):  # an aborted transaction cannot
+                self._con.unregister("_asked")
+        return {stamp for (stamp,) in held}
+
     def quarantine(self, rejects: pa.Table) -> None:
         """See `Transaction.quarantine`."""
         super().quarantine(rejects)
@@ -263,6 +298,18 @@ class LakeTransaction(SQLTransaction):
             known = super().quarantined()
             self._waiting.set(known)
         return known
+
+    def expire(self, before: datetime | None, excess_bytes: int, limit: int) -> Expired:
+        """See `Transaction.expire`."""
+        expired = super().expire(before, excess_bytes, limit)
+        self._waiting.add(-sum(expired.events.values()))
+        return expired
+
+    def mark_replayed(self, ids: Sequence[str], at: datetime) -> int:
+        """See `Transaction.mark_replayed`."""
+        count = super().mark_replayed(ids, at)
+        self._waiting.add(-count)
+        return count
 
     def _is_trouble(self, error: duckdb.Error) -> bool:
         return is_overtaken(error) or _is_unreachable(error)
@@ -341,14 +388,17 @@ def _in_turn(work: Callable[[], object]) -> None:
 def _make_tables(con: duckdb.DuckDBPyConnection, marks: str) -> None:
     query = "SELECT table_name FROM duckdb_tables() WHERE database_name = 'lake'"
     present = {name for (name,) in con.execute(query).fetchall()}
-    wanted = {name: columns for name, columns in TABLES.items() if name != "_marks"}
+    wanted = {name: columns for name, columns in TABLES.items() if name != "_marks"} | LAKE_TABLES
     if not wanted.keys() <= present:
         con.execute("BEGIN")
         for name in wanted.keys() - present:
             con.execute(f"CREATE TABLE {name} ({wanted[name]})")
         if "_store" not in present:
             con.execute("INSERT INTO _store VALUES (?, 1, ?)", [uuid.uuid4().hex, datetime.now(UTC)])
+        if "_turn" not in present:
+            con.execute("INSERT INTO _turn VALUES (0)")
         con.execute("COMMIT")
+        con.execute(f"CALL lake.set_option('data_inlining_row_limit', {_INLINED}, table_name => '_turn')")
     if marks not in present:
         con.execute("BEGIN")
         con.execute(f"CREATE TABLE {quoted(marks)} ({TABLES['_marks']})")

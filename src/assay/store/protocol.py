@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from dataclasses import field as attribute
@@ -133,6 +133,12 @@ class Transaction(Protocol):
 
     def forget_mark(self, log_id: str) -> None:
         """Nobody will ask for it again."""
+
+    def take_keys(self, stamps: Collection[bytes]) -> set[bytes]:
+        """Keep what requests with a key are known by; those of them that another log's request came with before.
+
+        A stamp is 33 bytes: what the key is (16), what the body is (16), whether it was rejected (1).
+        """
 
     def note_gap(self, log_id: str, first: int, last: int) -> None:
         """Keep on record that the store lacks the log's records `first` to `last`, which the log no longer has."""
