@@ -122,6 +122,12 @@ lake_python() { # LAKE: an environment beside .venv with assay[dev,lake], as a l
   VENV=$LAKE CONSTRAINTS=$TOOLS/constraints-lake.txt need_python dev,lake
 }
 
+s3_server() { # moto's, in an environment of its own: what it stands on is older than what ours does
+  [ ! -x "$TOOLS/moto/bin/moto_server" ] || return 0
+  VENV=$TOOLS/moto make_venv
+  quietly "$TOOLS/moto/bin/python" -m pip install --quiet --disable-pip-version-check --no-input moto==5.1.22 flask==3.1.3 flask-cors==6.0.5
+}
+
 need_python() { # need_python EXTRA: .venv with assay[EXTRA] (profile, datagen or dev) at the pinned versions
   local extra=$1 wanted
   [ "${NO_SETUP:-}" != 1 ] || return 0 # the environment is somebody else's care

@@ -22,6 +22,7 @@ command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2
   say "no PostgreSQL: the tests of lakes with a catalogue there are skipped"
 if [ $# -eq 0 ]; then
   lake_python
+  s3_server || say "no server that speaks S3: the test of a lake there is skipped"
   "$LAKE/bin/python" -m pytest -m lake || { code=$? && [ $status -ne 0 ] || status=$code; }
 fi
 exit $status

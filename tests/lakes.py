@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import pwd
 import shutil
+import socket
 import subprocess
 import tempfile
+import threading
+import time
+import urllib.request
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +24,18 @@ import pytest
 from assay.store.address import Lake
 from assay.store.opening import AnyStore, open_store
 
-__all__ = ["HAS_LAKE", "Postgres", "Where", "find_postgres", "needs_a_file", "opened", "store_of", "where_is"]
+__all__ = [
+    "HAS_LAKE",
+    "S3",
+    "Postgres",
+    "Where",
+    "find_postgres",
+    "find_s3",
+    "needs_a_file",
+    "opened",
+    "store_of",
+    "where_is",
+]
 
 Where: TypeAlias = "Path | Lake"
 
@@ -115,3 +131,75 @@ def where_is(kind: str, request: pytest.FixtureRequest, folder: Path) -> Where:
         return Lake.parse("ducklake:sqlite:lake.sqlite", root=folder)
     postgres: Postgres = request.getfixturevalue("postgres")
     return postgres.lake(str(folder / "files"))
+
+
+def find_s3() -> Path | None:
+    """A server that speaks S3: moto's, which bin/test.sh puts into .tools."""
+    found = shutil.which("moto_server") or shutil.which(Path(__file__).parents[1] / ".tools/moto/bin/moto_server")
+    return None if found is None else Path(found)
+
+
+class S3:
+    """An S3 behind a door that can be shut: then connections are refused, and what is stored stays."""
+
+    def __init__(self, program: Path, bucket: str) -> None:
+        self._inner, self.port = _free_port(), _free_port()
+        self._process = subprocess.Popen(
+            [program, "-H", "127.0.0.1", "-p", str(self._inner)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        self._door: socket.socket | None = None
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                request = urllib.request.Request(f"http://127.0.0.1:{self._inner}/{bucket}", method="PUT")
+                urllib.request.urlopen(request, timeout=10).close()
+                break
+            except OSError:
+                assert time.monotonic() < deadline, "moto_server does not answer"
+                time.sleep(0.1)
+        self.open()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def open(self) -> None:
+        """Let others in."""
+        self._door = socket.create_server(("127.0.0.1", self.port), reuse_port=False)
+        threading.Thread(target=self._serve, args=(self._door,), daemon=True).start()
+
+    def shut(self) -> None:
+        """Refuse whoever comes."""
+        if self._door is not None:
+            self._door.shutdown(socket.SHUT_RDWR)
+            self._door.close()
+            self._door = None
+
+    def stop(self) -> None:
+        """End."""
+        self.shut()
+        self._process.kill()
+        self._process.wait()
+
+    def _serve(self, door: socket.socket) -> None:
+        while True:
+            try:
+                outer, _ = door.accept()
+                inner = socket.create_connection(("127.0.0.1", self._inner))
+            except OSError:
+                return
+            for source, sink in ((outer, inner), (inner, outer)):
+                threading.Thread(target=self._pass, args=(door, source, sink), daemon=True).start()
+
+    @staticmethod
+    def _pass(door: socket.socket, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while door.fileno() >= 0 and (data := source.recv(1 << 16)):
+                sink.sendall(data)
+        for each in (source, sink):
+            each.close()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])

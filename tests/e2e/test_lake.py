@@ -7,25 +7,30 @@ import json
 import os
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import assay
 from assay.contract.versions import Versions
 from assay.store.address import Lake
+from assay.store.opening import connect
 from tests.e2e.harness import Load, Service, say, until
 from tests.e2e.test_kill import LEARNERS, SCHEMA, SEED, Ledger, Sender, check
-from tests.lakes import Postgres, Where, where_is
+from tests.lakes import S3, Postgres, Where, find_s3, where_is
 
 pytestmark = [pytest.mark.e2e, pytest.mark.lake]
 
 ROUNDS = int(os.environ.get("ASSAY_LAKE_ROUNDS", "4"))
 #: How long the catalogue is away, seconds.
 AWAY_S = float(os.environ.get("ASSAY_LAKE_AWAY_S", "8"))
+
+
+#: Any will do for an S3 of one's own.
+_AS_SOMEBODY = {"AWS_ACCESS_KEY_ID": "us", "AWS_SECRET_ACCESS_KEY": "us", "AWS_REGION": "us-east-1"}
 
 
 class Fleet:
@@ -36,10 +41,12 @@ class Fleet:
         self.collectors = [
             Service(
                 folder / f"collector-{number}",
+                environment=_AS_SOMEBODY,
                 store=str(lake),
                 lake_data=lake.data,
                 lake_interval="1s",
                 contracts=str(folder / "contracts"),
+                **({"lake_s3_endpoint": lake.s3_endpoint} if lake.s3_endpoint else {}),
             )
             for number in range(count)
         ]
@@ -48,7 +55,7 @@ class Fleet:
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """What the lake has, by a reader from outside."""
-        with assay.connect(str(self.lake)) as con:
+        with connect(self.lake) as con:
             found: list[tuple[Any, ...]] = con.execute(query).fetchall()
             return found
 
@@ -104,7 +111,28 @@ def test_what_two_collectors_acknowledged_is_there_once_whichever_is_killed(flee
 def test_a_catalogue_that_is_away_fails_no_request_and_the_log_drains_by_itself(
     postgres: Postgres, tmp_path: Path
 ) -> None:
-    fleet = Fleet(tmp_path, where_of(postgres, tmp_path), 1)
+    answered_while_away(Fleet(tmp_path, where_of(postgres, tmp_path), 1), postgres.stop, postgres.start)
+
+
+@pytest.mark.timeout(400)
+def test_an_s3_that_refuses_fails_no_request_and_the_log_drains_by_itself(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = find_s3()
+    if program is None:
+        pytest.skip("no moto_server; bin/test.sh brings one")
+    for name, value in _AS_SOMEBODY.items():
+        monkeypatch.setenv(name, value)
+    s3 = S3(program, "events")
+    try:
+        lake = replace(where_of(postgres, tmp_path), data="s3://events/assay", s3_endpoint=s3.url)
+        answered_while_away(Fleet(tmp_path, lake, 1), s3.shut, s3.open)
+    finally:
+        s3.stop()
+
+
+def answered_while_away(fleet: Fleet, go: Callable[[], object], come_back: Callable[[], object]) -> None:
+    """Send while what the lake is made of goes away: every request is answered, every event there once when it is back."""
     (collector,) = fleet.collectors
     collector.enforce("orders", SCHEMA)
     numbers = itertools.count()
@@ -118,16 +146,17 @@ def test_a_catalogue_that_is_away_fails_no_request_and_the_log_drains_by_itself(
     with collector:
         collector.start()
         with Load(2, send, per_second=30):
-            time.sleep(2)
-            postgres.stop()
+            collector.flush()
+            go()
             try:
+                assert until(lambda: "note" in collector.get("/readyz").document, 30)
                 time.sleep(AWAY_S)
                 assert collector.get("/readyz").status == 200
                 assert "ducklake" in collector.get("/readyz").document["note"]
                 assert collector.post("/flush").status == 503
                 assert collector.metrics().sum("assay_log_events") > 0
             finally:
-                postgres.start()
+                come_back()
             assert until(lambda: "note" not in collector.get("/readyz").document, 60)
         assert until(lambda: collector.metrics().sum("assay_log_events") == 0, 60)
         assert {status for number, status in answers if number % 10} == {200}
@@ -135,7 +164,7 @@ def test_a_catalogue_that_is_away_fails_no_request_and_the_log_drains_by_itself(
         good = [(str(number),) for number, _ in sorted(answers) if number % 10]
         assert sorted(fleet.rows("SELECT id FROM orders")) == sorted(good)
         assert fleet.rows("SELECT count(*) FROM _quarantine") == [(len(answers) - len(good),)]
-        say(f"{len(answers)} requests, none failed, the catalogue away for {AWAY_S:g} s")
+        say(f"{len(answers)} requests, none failed, away for {AWAY_S:g} s")
 
 
 def where_of(postgres: Postgres, folder: Path) -> Lake:
