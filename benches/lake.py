@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -31,9 +30,11 @@ from assay.ingest.validate import Judge
 from assay.ingest.work import Unpacker
 from assay.store.address import Lake
 from assay.store.ducklake import LakeStore, attach
-from benches.events import DATASET, LINES, agrawal, bodies
+from benches.events import DATASET, LINES, agrawal, bodies, encoded, learned
+from benches.servers import assay_uvicorn
+from benches.wrk import Load, script, wrk
 
-__all__ = ["Rate", "main", "measure"]
+__all__ = ["Rate", "answers", "main", "measure"]
 
 _SCHEMA: Final = {
     "type": "object",
@@ -80,6 +81,28 @@ def measure(lake: Lake, *, rows: int, writers: Sequence[int], rounds: int) -> li
                 raw.append(_together(_insert, count, _Job(lake, body, rows, Path(folder) / f"raw-{count}-{number}")))
                 ours.append(_together(_apply, count, _Job(lake, body, rows, Path(folder) / f"logs-{count}-{number}")))
             found.append(Rate(count, raw, ours))
+    return found
+
+
+def answers(lake: Lake, *, seconds: float, rounds: int, clients: int) -> dict[str, list[Load]]:
+    """What single events are answered in with a file and with the lake behind, in turns."""
+    events = agrawal(20_000)
+    found: dict[str, list[Load]] = {"a file": [], "the lake": []}
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        learned(events, root / "contracts")
+        lua = script(root / "send.lua", [encoded(event) for event in events])
+        there = {"store": str(lake), "lake_data": lake.data, "log": str(root / "lake.log")}
+        if lake.s3_endpoint:
+            there["lake_s3_endpoint"] = lake.s3_endpoint
+        with (
+            assay_uvicorn(root / "file", root / "contracts") as beside,
+            assay_uvicorn(root / "lake", root / "contracts", **there) as ours,
+        ):
+            for _ in range(rounds):
+                for name, server in (("a file", beside), ("the lake", ours)):
+                    found[name].append(wrk(server.port, lua, clients=clients, seconds=seconds))
+                    server.flush()
     return found
 
 
@@ -173,17 +196,28 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=500_000, help="of each writer, in each round")
     parser.add_argument("--writers", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=10, help="of sending single events, in each round; 0: none")
+    parser.add_argument("--clients", type=int, default=64)
     chosen = parser.parse_args()
     lake = Lake.parse(chosen.store, data=chosen.data, s3_endpoint=chosen.s3_endpoint, root=Path.cwd())
     print("| writers | DuckLake's own insert, rows/s | assay from its logs, rows/s | share |")
     print("| --- | --- | --- | --- |")
     for rate in measure(lake, rows=chosen.rows, writers=chosen.writers, rounds=chosen.rounds):
         print(f"| {rate.writers} | {_range(rate.raw)} | {_range(rate.assay)} | {rate.ratio:.2f} |")
-    sys.stdout.flush()
+    if not chosen.seconds:
+        return
+    print("\n| the store | requests/s | median, ms | 99th percentile, ms | refused, failed |")
+    print("| --- | --- | --- | --- | --- |")
+    found = answers(lake, seconds=chosen.seconds, rounds=chosen.rounds, clients=chosen.clients)
+    for name, loads in found.items():
+        figures = [[getattr(load, what) for load in loads] for what in ("per_s", "p50_ms", "p99_ms")]
+        lost = sum(load.refused + load.failed for load in loads)
+        print(f"| {name} | {' | '.join(map(_range, figures))} | {lost} |")
 
 
 def _range(values: Sequence[float]) -> str:
-    return f"{median(values):,.0f} ({min(values):,.0f}–{max(values):,.0f})"
+    digits = 0 if median(values) >= 100 else 1
+    return f"{median(values):,.{digits}f} ({min(values):,.{digits}f}–{max(values):,.{digits}f})"
 
 
 if __name__ == "__main__":
