@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 import sqlite3
 import threading
 import time
@@ -61,6 +62,8 @@ _OVERTAKEN: Final = (
     "duplicate key value",
     "unique constraint failed",
 )
+_NO_SERVER: Final = re.compile(r'Unable to connect to Postgres at ".*?": (.*)')
+_ELSEWHERE: Final = re.compile(r'DATA_PATH parameter "(.*?)" does not match existing data path in the catalog "(.*?)"')
 #: So often in a row is something else than bad luck.
 _MOST_CONFLICTS: Final = 30
 _BEGUN_WITHIN: Final = 8
@@ -440,6 +443,11 @@ def _is_unreachable(error: duckdb.Error) -> bool:
 
 def translated(lake: Lake, error: duckdb.Error) -> StoreUnreachable:
     """What the engine says of a lake that cannot be reached."""
-    # The first line is often a wrapper's; what it wraps says why.
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return StoreUnreachable(str(lake), " ".join(lines)[:500])
+    text = " ".join(str(error).split())
+    if elsewhere := _ELSEWHERE.search(text):
+        return StoreUnreachable(
+            str(lake), f"its files are in {elsewhere[2]}, and lake_data says {elsewhere[1]}: set it to where they are"
+        )
+    # What DuckLake and the extension wrap it in says nothing more.
+    reason = _NO_SERVER.search(text)
+    return StoreUnreachable(str(lake), (reason[1] if reason else text)[:500])
