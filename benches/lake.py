@@ -44,6 +44,8 @@ _SCHEMA: Final = {
     },
 }
 _BATCH: Final = 25_000
+#: What both ways bring in whole: batches here, bodies there.
+_STEP: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,11 @@ class _Job:
 
 
 def measure(lake: Lake, *, rows: int, writers: Sequence[int], rounds: int) -> list[Rate]:
-    """Each number of writers in turn; `rows` are each writer's in a round. The lake is its caller's to throw away."""
+    """Each number of writers in turn; `rows` are each writer's in a round, in steps of 50,000.
+
+    The lake is its caller's to throw away.
+    """
+    rows = max(1, rows // _STEP) * _STEP
     body = bodies(agrawal(LINES))[0]
     found = []
     with tempfile.TemporaryDirectory() as folder:

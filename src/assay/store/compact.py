@@ -41,6 +41,7 @@ def compact(lake: Lake, *, history_s: float, memory_limit: str = "1GB") -> Compa
     with contextlib.closing(attach(lake, memory_limit=memory_limit)) as con:
         try:
             _call(con, "DELETE FROM _keys WHERE taken_at < now() - INTERVAL 24 HOURS")
+            _call(con, "CALL ducklake_flush_inlined_data('lake')")  # marks, whose old states pile up in the catalogue
             states = _call(
                 con, "CALL ducklake_expire_snapshots('lake', older_than => now() - to_seconds(?))", history_s
             )
