@@ -300,6 +300,9 @@ def test_a_file_is_not_compacted(assay: Command) -> None:
 def test_a_lake_is_compacted(assay: Command, bench: Bench) -> None:
     pytest.importorskip("duckdb_extension_ducklake")
     (bench.folder / "assay.toml").write_text('store = "ducklake:sqlite:l.sqlite"\n')
+    ran = assay("compact")
+    assert (ran.code, ran.out) == (3, "")
+    assert "no such file" in ran.err
     bench.enforce("d", {"a": NUMBER})
     with bench.service() as service:
         for number in range(2):
@@ -309,3 +312,4 @@ def test_a_lake_is_compacted(assay: Command, bench: Bench) -> None:
     assert ran.code == 0
     done = json.loads(ran.out)
     assert done["into"] < done["files"]
+    assert (done["states"], done["deleted"]) == (0, 0)  # somebody may be reading them

@@ -19,6 +19,8 @@ __all__ = ["Compacted", "compact"]
 _READ_FOR_S: Final = 3600
 #: A file that no transaction has entered yet may be of one that will.
 _WRITTEN_FOR_S: Final = 24 * 3600
+#: DuckLake compares moments in an SQLite catalogue as text that agrees in the date alone: a day later is never too early.
+_SLACK_S: Final = 24 * 3600
 _ATTEMPTS: Final = 10
 
 
@@ -36,19 +38,23 @@ def compact(lake: Lake, *, history_s: float, memory_limit: str = "1GB") -> Compa
     """Tidy a lake, while others write to it. States older than `history_s` seconds cannot be read any more.
 
     Raises:
-        StoreUnreachable: it does not answer, or others were there first again and again. What was done stays done.
+        StoreUnreachable: it is not there, does not answer, or others were there first again and again. What was done stays done.
     """
+    slack_s = 0 if lake.file is None else _SLACK_S
+    attach(lake, read_only=True).close()  # one that is not there is not made
     with contextlib.closing(attach(lake, memory_limit=memory_limit)) as con:
         try:
             _call(con, "DELETE FROM _keys WHERE taken_at < now() - INTERVAL 24 HOURS")
             _call(con, "CALL ducklake_flush_inlined_data('lake')")  # marks, whose old states pile up in the catalogue
             states = _call(
-                con, "CALL ducklake_expire_snapshots('lake', older_than => now() - to_seconds(?))", history_s
+                con, "CALL ducklake_expire_snapshots('lake', older_than => now() - to_seconds(?))", history_s + slack_s
             )
             merged = _call(con, "CALL ducklake_merge_adjacent_files('lake')")
             rewritten = _call(con, "CALL ducklake_rewrite_data_files('lake')")
             gone = _call(
-                con, "CALL ducklake_cleanup_old_files('lake', older_than => now() - to_seconds(?))", _READ_FOR_S
+                con,
+                "CALL ducklake_cleanup_old_files('lake', older_than => now() - to_seconds(?))",
+                _READ_FOR_S + slack_s,
             )
             lost = _call(
                 con, "CALL ducklake_delete_orphaned_files('lake', older_than => now() - to_seconds(?))", _WRITTEN_FOR_S
