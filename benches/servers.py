@@ -124,7 +124,7 @@ class Server:
         return False
 
 
-def assay_uvicorn(root: Path, contracts: Path, **settings: int) -> Server:
+def assay_uvicorn(root: Path, contracts: Path, **settings: int | str) -> Server:
     """`assay serve`, as it is shipped, but for `settings`."""
     return Server("assay-uvicorn", [_BIN / "assay", "serve"], *_workspace(root, contracts, **settings))
 
@@ -155,7 +155,7 @@ def exercise(root: Path) -> Server:
     return Server("exercise", command + quiet, port, root, {"BENCH_STORE": str(root / "exercise.duckdb")})
 
 
-def _workspace(root: Path, contracts: Path, **more: int) -> tuple[int, Path, dict[str, str]]:
+def _workspace(root: Path, contracts: Path, **more: int | str) -> tuple[int, Path, dict[str, str]]:
     root.mkdir(parents=True, exist_ok=True)
     port = _free_port()
     settings = {"store": str(root / "store.duckdb"), "contracts": str(contracts), "default_dataset": "agrawal", **more}

@@ -7,6 +7,7 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 VENV=$ROOT/.venv
 TOOLS=$ROOT/.tools
+CONSTRAINTS=$ROOT/constraints.txt
 LOG=$TOOLS/setup.$$.log # what quiet commands said; shown when one of them fails
 
 PROMETHEUS_RELEASE=3.5.0 # where no package has one
@@ -114,18 +115,31 @@ try_lock() { "$PY" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_N
 
 unlock() { exec 9>&-; }
 
+lake_python() { # LAKE: an environment beside .venv with assay[dev,lake], as a lake takes another DuckDB, which the extra pins
+  LAKE=$TOOLS/lake
+  mkdir -p "$TOOLS"
+  grep -v '^duckdb==' "$ROOT/constraints.txt" >"$TOOLS/constraints-lake.txt"
+  VENV=$LAKE CONSTRAINTS=$TOOLS/constraints-lake.txt need_python dev,lake
+}
+
+s3_server() { # moto's, in an environment of its own: what it stands on is older than what ours does
+  [ ! -x "$TOOLS/moto/bin/moto_server" ] || return 0
+  VENV=$TOOLS/moto make_venv
+  quietly "$TOOLS/moto/bin/python" -m pip install --quiet --disable-pip-version-check --no-input moto==5.1.22 flask==3.1.3 flask-cors==6.0.5
+}
+
 need_python() { # need_python EXTRA: .venv with assay[EXTRA] (profile, datagen or dev) at the pinned versions
   local extra=$1 wanted
   [ "${NO_SETUP:-}" != 1 ] || return 0 # the environment is somebody else's care
-  wanted=$(cat "$ROOT/pyproject.toml" "$ROOT/constraints.txt" | cksum)
+  wanted=$(cat "$ROOT/pyproject.toml" "$CONSTRAINTS" | cksum)
   is_installed "$extra" "$wanted" && return
   lock
   if ! is_installed "$extra" "$wanted"; then
-    say "installing into .venv (the first time about a minute)"
+    say "installing into ${VENV#"$ROOT/"} (the first time about a minute)"
     make_venv
     rm -f "$VENV/.assay-$extra"
     quietly "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
-      -c "$ROOT/constraints.txt" -e "${ROOT}[$extra]" || die_showing_log "could not install assay[$extra] into .venv"
+      -c "$CONSTRAINTS" -e "${ROOT}[$extra]" || die_showing_log "could not install assay[$extra] into ${VENV#"$ROOT/"}"
     echo "$ROOT" >"$VENV/.assay-root"
     echo "$wanted" >"$VENV/.assay-$extra"
     if [ "$extra" = dev ]; then tee "$VENV/.assay-profile" >"$VENV/.assay-datagen" <<<"$wanted"; fi

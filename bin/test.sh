@@ -22,4 +22,12 @@ status=0
 scripts/check || status=$?
 # What DuckDB's binding says at the very end, of what it believes was never given back, is kept from pytest's closing line.
 "$VENV/bin/python" -m pytest --cov --cov-report=term "$@" 2> >(sed '/^nanobind: /,$d' >&2) || { code=$? && [ $status -ne 0 ] || status=$code; }
+# The same tests of the store on a lake, and those of lakes alone. Without a PostgreSQL those that need one are skipped.
+command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || install_in_ci postgresql ||
+  say "no PostgreSQL: the tests of lakes with a catalogue there are skipped"
+if [ $# -eq 0 ]; then
+  lake_python
+  s3_server || say "no server that speaks S3: the test of a lake there is skipped"
+  "$LAKE/bin/python" -m pytest -m lake || { code=$? && [ $status -ne 0 ] || status=$code; }
+fi
 exit $status

@@ -7,12 +7,13 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import httpx
 import hypothesis
@@ -27,6 +28,7 @@ from assay.contract.document import Contract
 from assay.contract.versions import Active, Mode, Versions
 from assay.service.collector import Collector
 from assay.store.embedded import open_duckdb
+from tests.lakes import Postgres, Where, find_postgres, where_is
 
 _T = TypeVar("_T")
 
@@ -251,6 +253,35 @@ class Service:
             for outcome in ("accepted", "flagged", "rejected")
         )
         return tuple(found.get(name, float("nan")) for name in names)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL for all tests. Its folder has a short name: that of a socket may not be long."""
+    programs = find_postgres()
+    if programs is None:
+        pytest.skip("no PostgreSQL")
+    with tempfile.TemporaryDirectory(prefix="assay-pg-") as folder:
+        server = Postgres(programs, Path(folder)).start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+_LAKES: Final = [pytest.param(kind, marks=pytest.mark.lake) for kind in ("sqlite", "postgres")]
+
+
+@pytest.fixture(params=["file", *_LAKES])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> Where:
+    """A store of each kind: a file, and lakes with either catalogue."""
+    return where_is(request.param, request, tmp_path)
+
+
+@pytest.fixture(params=["file", _LAKES[0]])
+def where_fast(request: pytest.FixtureRequest, tmp_path: Path) -> Where:
+    """The same without a server, for what does not depend on one."""
+    return where_is(request.param, request, tmp_path)
 
 
 @pytest.fixture

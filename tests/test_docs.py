@@ -233,10 +233,11 @@ def test_every_keyword_format_and_bin_is_documented() -> None:
 
 def test_the_tables_of_the_store_and_the_log_are_documented() -> None:
     from assay.ingest.log import _SCHEMA
-    from assay.store.embedded import _TABLES
+    from assay.store.ducklake import LAKE_TABLES
+    from assay.store.transaction import TABLES
 
     page = reference("store")
-    tables = re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)", _SCHEMA + _TABLES)
+    tables = [*re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)", _SCHEMA), *TABLES, *LAKE_TABLES]
     columns = [name for name, _ in META_COLUMNS]
     assert [name for name in [*tables, *columns] if f"`{name}`" not in page] == []
     for kind in Kind:

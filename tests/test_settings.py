@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from assay.errors import UsageError
-from assay.settings import load
+from assay.settings import Settings, load
 
 
 @pytest.fixture(autouse=True)
@@ -132,3 +132,36 @@ def test_an_exception_from_an_alert_says_why_and_until_when(workspace: Path, ent
     (workspace / "assay.toml").write_text(entry)
     with pytest.raises(UsageError, match=says):
         load()
+
+
+def test_a_lake_is_a_store(workspace: Path) -> None:
+    settings = load(store="ducklake:sqlite:l.sqlite")
+    assert settings.store == f"ducklake:sqlite:{workspace / 'l.sqlite'}"
+    assert settings.lake is not None
+    assert settings.lake.data == f"{workspace / 'l.sqlite.files'}/"
+    assert settings.log_path == workspace / "lake.log"
+    again = Settings(root=workspace, **settings.model_dump(mode="json", exclude_none=True))
+    assert (again.where, again.log_path) == (settings.where, settings.log_path)
+
+
+def test_a_lake_in_postgresql_keeps_its_url_and_its_files(workspace: Path) -> None:
+    (workspace / "assay.toml").write_text(
+        'store = "ducklake:postgres:postgresql://u@h/db"\nlake_data = "s3://b/p"\nlake_s3_endpoint = "http://h:9000"\n'
+        'log = "a.log"\n'
+    )
+    lake = load().lake
+    assert lake is not None
+    assert (lake.catalogue, lake.data) == ("postgres:postgresql://u@h/db", "s3://b/p")
+    assert lake.s3_endpoint == "http://h:9000"
+    assert load().log_path == workspace / "a.log"
+
+
+def test_what_is_no_lake_is_said() -> None:
+    with pytest.raises(UsageError, match="ducklake:sqlite:FILE"):
+        load(store="ducklake:somewhere")
+
+
+def test_workers_are_for_a_file(workspace: Path) -> None:
+    assert load(workers=2).workers == 2
+    with pytest.raises(UsageError, match="start that many services"):
+        load(workers=2, store="ducklake:sqlite:l.sqlite")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from assay.frames.check import check
     from assay.profile.document import Profile
     from assay.profile.learn import learn
-    from assay.store.embedded import connect
+    from assay.store.opening import connect
 
 __all__ = [
     "AssayError",
@@ -41,7 +41,7 @@ _HOMES = {
     "Contract": "assay.contract.document",
     "Profile": "assay.profile.document",
     "check": "assay.frames.check",
-    "connect": "assay.store.embedded",
+    "connect": "assay.store.opening",
     "diff": "assay.contract.diff",
     "export": "assay.exchange.export",
     "import_contract": "assay.exchange.importing",

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -15,7 +16,7 @@ import structlog
 
 from assay import settings as configuration
 from assay.contract.versions import Versions
-from assay.errors import AssayError, ServiceError, StoreLocked
+from assay.errors import AssayError, ServiceError, StoreLocked, StoreUnreachable
 from assay.service.stop import Stop
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from assay.service.guard import Door
     from assay.service.office import Office
     from assay.settings import Settings
-    from assay.store.embedded import DuckDBStore
+    from assay.store.opening import AnyStore
     from assay.ui.pages import Pages
 
 __all__ = [
@@ -165,6 +166,7 @@ def collector(settings: Settings, *, apart: bool = True) -> Collector:
                     keep_unknown=keep_unknown,
                     keys_max_bytes=settings.keys_max_bytes,
                     retention=Retention(seconds(settings.quarantine_max_age), settings.quarantine_max_bytes),
+                    interval_s=_interval_s(settings),
                     on_applied=on_applied,
                     on_trouble=on_trouble,
                 )
@@ -184,20 +186,21 @@ def collector(settings: Settings, *, apart: bool = True) -> Collector:
         raise
 
 
-def opened_store(settings: Settings) -> DuckDBStore:
-    """The store, looked at; one that another program holds may be looked at later.
+def opened_store(settings: Settings) -> AnyStore:
+    """The store, looked at; one that another program holds, or that is out of reach, may be looked at later.
 
     Raises:
         StoreFailed: it is damaged.
     """
-    from assay.store.embedded import DuckDBStore
+    from assay.ingest.log_reader import Reader
+    from assay.store.opening import open_store
 
-    store = DuckDBStore(settings.store, memory_limit=settings.memory_limit)
+    store = open_store(settings.where, log=Reader(settings.log_path).id, memory_limit=settings.memory_limit)
     try:
         with store.write():
             pass
-    except StoreLocked as held:
-        _log.warning("events will wait in the log", reason=str(held))
+    except (StoreLocked, StoreUnreachable) as trouble:
+        _log.warning("events will wait in the log", reason=str(trouble))
     return store
 
 
@@ -221,8 +224,11 @@ def apply_command(settings: Settings) -> list[str]:
     from assay.ingest.logs import log_of
     from assay.monitor.rule_settings import seconds
 
+    lake = settings.lake
     given = {
         "store": str(settings.store),
+        "lake": None if lake is None else asdict(lake),
+        "interval_s": _interval_s(settings),
         "logs": [str(log_of(settings.log_path, number)) for number in range(settings.workers)],
         "keys_max_bytes": settings.keys_max_bytes,
         "contracts": str(settings.contracts),
@@ -238,7 +244,9 @@ def apply_apart() -> NoReturn:
     from assay.ingest.apart import serve_apart
     from assay.ingest.apply import Retention
     from assay.ingest.enforced import Enforced
-    from assay.store.embedded import DuckDBStore
+    from assay.ingest.log_reader import Reader
+    from assay.store.address import Lake
+    from assay.store.opening import open_store
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # they are for the parent, which says when to stop
@@ -246,7 +254,9 @@ def apply_apart() -> NoReturn:
         os.nice(_BEHIND)
     given = json.loads(sys.argv[1])
     enforced = Enforced(Versions(Path(given["contracts"])))
-    store = DuckDBStore(Path(given["store"]), memory_limit=given["memory_limit"])
+    looking = Reader(Path(given["logs"][0]))
+    where = Path(given["store"]) if given["lake"] is None else Lake(**given["lake"])
+    store = open_store(where, log=looking.id, memory_limit=given["memory_limit"])
 
     def make_worker(on_applied: OnApplied, on_status: OnStatus) -> Worker:
         return _worker(
@@ -256,6 +266,7 @@ def apply_apart() -> NoReturn:
             keep_unknown=given["keep_unknown"],
             keys_max_bytes=given["keys_max_bytes"],
             retention=Retention(*given["retention"]),
+            interval_s=given["interval_s"],
             on_applied=on_applied,
             on_status=on_status,
         )
@@ -323,13 +334,14 @@ def errand() -> NoReturn:
 
 
 def _worker(
-    store: DuckDBStore,
+    store: AnyStore,
     logs: Sequence[Path],
     enforced: Enforced,
     *,
     keep_unknown: bool,
     keys_max_bytes: int,
     retention: Retention,
+    interval_s: float,
     **told: Any,
 ) -> Worker:
     """What applies logs to a store, in a thread, those of former workers beside them too.
@@ -364,8 +376,17 @@ def _worker(
         last_seq=Reader(logs[0]).last_seq,
         last_of_others=lambda: [last() for last in last_of_others],
         replayer=Replayer(store, enforced.versions, log=logs[0], keep_unknown=keep_unknown),
+        interval_s=interval_s,
         **told,
     )
+
+
+def _interval_s(settings: Settings) -> float:
+    """How far apart rounds are, in seconds: a commit to a lake is dear."""
+    from assay.ingest.worker import INTERVAL_S
+    from assay.monitor.rule_settings import seconds
+
+    return INTERVAL_S if settings.lake is None else seconds(settings.lake_interval)
 
 
 def configure_logging() -> None:

@@ -18,6 +18,7 @@
           FateUnknown          nobody can say whether what was to be written is there
         StoreLocked          another program holds the store
         StoreFailed          the store is damaged or out of reach
+          StoreUnreachable     it is elsewhere, and does not answer
         KeysFailed           the file of API keys is damaged, or not to be believed
 
 Errors carry what happened as fields and know nothing of HTTP. A message says what, where, and what to do. An event that
@@ -48,6 +49,7 @@ __all__ = [
     "ServiceError",
     "StoreFailed",
     "StoreLocked",
+    "StoreUnreachable",
     "TooLarge",
     "UnknownDataset",
     "UnsupportedType",
@@ -216,3 +218,7 @@ class KeysFailed(ServiceError):
     def __init__(self, path: Path, reason: str) -> None:
         self.path = path
         super().__init__(f"the file of keys {path} {reason}")
+
+
+class StoreUnreachable(StoreFailed):
+    """A store that is elsewhere does not answer, or not as it should. It may again."""

@@ -13,7 +13,7 @@ from assay.contract.versions import Active
 from assay.errors import UsageError
 from assay.ingest.replay import Portion, Replayed, Replayer
 from assay.ingest.suggest import Suggestion, suggest
-from assay.store.embedded import DuckDBStore
+from assay.store.opening import open_store
 from assay.store.protocol import Reject
 from assay.store.quarantine import last_waiting, waiting
 from assay.workspace import Workspace, check_name, patiently
@@ -45,7 +45,7 @@ def replay(workspace: Workspace, dataset: str, *, number: int | None = None, dry
     with workspace.connection():
         pass  # there is a store, and nobody holds it
     log = settings.log_path if settings.log_path.exists() else None
-    store = DuckDBStore(settings.store, memory_limit=settings.memory_limit)
+    store = open_store(settings.where, log=lambda: "replay", memory_limit=settings.memory_limit)
     replayer = Replayer(store, versions, log=log, keep_unknown=settings.extra != "ignore")
     portion = Portion.of(dataset, contract.version, versions.active(dataset), dry=dry_run)
     total = Replayed()

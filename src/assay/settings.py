@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ByteSize,
     ConfigDict,
     Field,
@@ -29,6 +30,7 @@ from pydantic_settings import (
 )
 
 from assay.errors import UsageError
+from assay.store.address import Lake, is_lake
 
 __all__ = ["FILE", "Settings", "is_loopback", "load", "workspace"]
 
@@ -36,6 +38,12 @@ FILE: Final = "assay.toml"
 
 _Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 _Duration = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]*)(s|m|h|d)$")]
+
+
+def _store(value: Any) -> Any:
+    """A file's name as a path, a lake's as it is: in a path, two slashes would become one."""
+    return value if is_lake(value) or not isinstance(value, str) else Path(value)
+
 
 _Url = Annotated[str, Field(pattern=r"^https?://[^\s/]+(/\S*)?$")]
 
@@ -66,8 +74,27 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="ASSAY_", extra="forbid", frozen=True)
 
-    store: Path = Field(Path("assay.duckdb"), description="The DuckDB file that events end up in.")
-    log: Path | None = Field(None, description="The ingest log; by default the store's path with `.log` behind it.")
+    store: Annotated[Path | str, BeforeValidator(_store)] = Field(
+        Path("assay.duckdb"),
+        description="The DuckDB file that events end up in; or a lake: `ducklake:postgres:dbname=… host=…`, "
+        "`ducklake:sqlite:FILE`.",
+    )
+    lake_data: str | None = Field(
+        None,
+        description="The folder of a lake's files, or `s3://bucket/prefix`; by default `<FILE>.files`, beside an SQLite "
+        "catalogue.",
+    )
+    lake_s3_endpoint: _Url | None = Field(None, description="The URL of an S3 that is not Amazon's.")
+    lake_s3_region: str | None = Field(None, description="Its region, where the environment does not say.")
+    lake_interval: _Duration = Field(
+        "2s", description="How far apart a collector's commits to a lake are, unless much waits."
+    )
+    lake_history: _Duration = Field(
+        "7d", description="How long earlier states of a lake can be read; `assay compact` forgets those before."
+    )
+    log: Path | None = Field(
+        None, description="The ingest log; by default the store's path with `.log` behind it; of a lake, `lake.log`."
+    )
     host: str = Field("127.0.0.1", description="The address that the service listens on, and where commands find it.")
     port: int = Field(8080, ge=1, le=65535, description="Its port.")
     workers: int = Field(1, ge=1, le=64, description="How many processes take events.")
@@ -145,11 +172,45 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _absolute(self) -> Self:
-        values = {"store": self._place(self.store), "contracts": self._place(self.contracts)}
-        values["log"] = self._place(self.log) if self.log else values["store"].with_name(values["store"].name + ".log")
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
+        object.__setattr__(self, "contracts", self._place(self.contracts))
+        if isinstance(self.store, Path):
+            object.__setattr__(self, "store", self._place(self.store))
+        else:
+            object.__setattr__(self, "store", str(self.lake))
+        object.__setattr__(self, "log", self._place(self.log) if self.log else self.beside(".log"))
         return self
+
+    @model_validator(mode="after")
+    def _one_on_a_lake(self) -> Self:
+        if self.workers > 1 and not isinstance(self.store, Path):
+            raise ValueError(
+                f"workers = {self.workers} is for a store that is a file; on a lake, start that many services, each with a log of its own"
+            )
+        return self
+
+    @property
+    def lake(self) -> Lake | None:
+        """The lake that events end up in; None where that is a file."""
+        if isinstance(self.store, Path):
+            return None
+        return Lake.parse(
+            self.store,
+            data=self.lake_data or "",
+            s3_endpoint=self.lake_s3_endpoint or "",
+            s3_region=self.lake_s3_region or "",
+            root=self.root,
+        )
+
+    @property
+    def where(self) -> Path | Lake:
+        """What `store` names: the file, or the lake."""
+        lake = self.lake
+        return Path(self.store) if lake is None else lake
+
+    def beside(self, suffix: str) -> Path:
+        """A path on this machine, named after the store."""
+        store = self.store if isinstance(self.store, Path) else self.root / "lake"
+        return store.with_name(store.name + suffix)
 
     def _place(self, path: Path) -> Path:
         """A path that a person wrote, from the workspace's folder."""
@@ -167,7 +228,7 @@ class Settings(BaseSettings):
     @property
     def keys_path(self) -> Path:
         """Where the API keys are known from."""
-        return self.store.with_name(self.store.name + ".keys")
+        return self.beside(".keys")
 
     @property
     def url(self) -> str:

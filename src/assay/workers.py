@@ -223,10 +223,11 @@ def _worker_collector(settings: Settings, number: int, memory: int, claims: int,
     from assay.contract.versions import Versions
     from assay.ingest.claims import Claims
     from assay.ingest.enforced import Enforced
+    from assay.ingest.log_reader import Reader
     from assay.monitor.memory import Memory
     from assay.monitor.metrics import Metrics
     from assay.service.collector import Collector, Shared
-    from assay.store.embedded import DuckDBStore
+    from assay.store.opening import open_store
 
     log = _owned(settings, number, patience_s=_KILLED_S)
     shared = Shared(
@@ -236,7 +237,7 @@ def _worker_collector(settings: Settings, number: int, memory: int, claims: int,
     shared.claims.open()
     return Collector(
         log=log,
-        store=DuckDBStore(settings.store, memory_limit=settings.memory_limit),
+        store=open_store(settings.where, log=Reader(log.path).id, memory_limit=settings.memory_limit),
         make_worker=lambda on_applied, _: line.hear(on_applied),
         enforced=Enforced(Versions(settings.contracts)),
         metrics=Metrics(memory=Memory(memory)),

@@ -108,13 +108,13 @@ class Workspace:
         from assay.ingest.former import Former
         from assay.ingest.log import Log
         from assay.ingest.log_reader import Reader
-        from assay.store.embedded import DuckDBStore
+        from assay.store.opening import open_store
 
         enforced = Enforced(self.versions)
         enforced.adopt(enforced.refresh())
         with Log(self.settings.log_path, keys_max_bytes=self.settings.keys_max_bytes) as log:
             reader = Reader(self.settings.log_path)
-            store = DuckDBStore(self.settings.store, memory_limit=self.settings.memory_limit)
+            store = open_store(self.settings.where, log=reader.id, memory_limit=self.settings.memory_limit)
 
             def apply(reader: Reader) -> Applier:
                 return Applier(store, reader, keep_unknown=self.settings.extra != "ignore")
@@ -147,15 +147,17 @@ class Workspace:
             UnknownDataset: there is no store yet.
             StoreLocked, StoreFailed: it cannot be opened.
         """
-        from assay.store.embedded import connect
+        from assay.store.opening import connect
 
-        if not self.settings.store.exists():
+        where = self.settings.where
+        file = where if isinstance(where, Path) else where.file
+        if file is not None and not file.exists():
             raise UnknownDataset(
                 "", f"there is no store at {self.settings.store} yet: start the service and send events"
             )
         import duckdb
 
-        con = connect(self.settings.store)
+        con = connect(where)
         try:
             yield con
         except duckdb.Error as error:
@@ -291,7 +293,7 @@ class Workspace:
                     return summarize(con, f'"{dataset}"', dataset=dataset, progress=progress)
                 from assay.profile.hours import profile_since
 
-                folder = self.settings.store.with_name(self.settings.store.name + ".profiles") / dataset
+                folder = self.settings.beside(".profiles") / dataset
                 profile, left_out = profile_since(con, dataset, folder, since=begun, without=without)
                 if exclude_alerts:
                     tell(f"{left_out} hours are left out: an alert was firing")

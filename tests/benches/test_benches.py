@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 from benches import beside, bulk, memory, profile_metrics, singles
+from benches.lake import measure
 from benches.report import Threshold, chart, table
+
+from assay.store.address import Lake
+from assay.store.opening import connect
 
 needs_wrk = pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
 needs_granian = pytest.mark.skipif(importlib.util.find_spec("granian") is None, reason="granian is not installed")
@@ -80,3 +85,15 @@ def test_a_chart_is_xml_and_a_table_markdown() -> None:
     ET.fromstring(chart("a < b", {"one & two": [(1, 10), (64, 1234)]}, x="x", y="y", categories=True))
     ET.fromstring(chart("one point", {"a": [(0, 0.5)]}, x="x", y="y"))
     assert table(["a", "b"], [["x", "1"]]) == "| a | b |\n| --- | ---: |\n| x | 1 |\n"
+
+
+@pytest.mark.lake
+def test_a_lake_is_measured_against_ducklake_itself(tmp_path: Path) -> None:
+    pytest.importorskip("duckdb_extension_ducklake")
+    lake = Lake.parse("ducklake:sqlite:l.sqlite", root=tmp_path)
+    (rate,) = measure(lake, rows=1, writers=[1], rounds=1)
+    assert (rate.writers, len(rate.raw), len(rate.assay)) == (1, 1, 1)
+    with connect(lake) as con:
+        assert con.execute("SELECT (SELECT count(*) FROM raw), (SELECT count(*) FROM agrawal)").fetchall() == [
+            (50_000, 50_000)
+        ]

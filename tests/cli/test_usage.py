@@ -313,3 +313,31 @@ def test_alerts_link_to_where_people_reach_the_service(
     rules = (bench.folder / "promconfig" / "data_quality_rules.yml").read_text()
     assert "runbook_url: https://assay.example/ui/runbook#silence" in rules
     assert "127.0.0.1" not in rules
+
+
+# ---- compact
+
+
+def test_a_file_is_not_compacted(assay: Command) -> None:
+    ran = assay("compact")
+    assert (ran.code, ran.out) == (2, "")
+    assert "is a file" in ran.err
+
+
+@pytest.mark.lake
+def test_a_lake_is_compacted(assay: Command, bench: Bench) -> None:
+    pytest.importorskip("duckdb_extension_ducklake")
+    (bench.folder / "assay.toml").write_text('store = "ducklake:sqlite:l.sqlite"\n')
+    ran = assay("compact")
+    assert (ran.code, ran.out) == (3, "")
+    assert "no such file" in ran.err
+    bench.enforce("d", {"a": NUMBER})
+    with bench.service() as service:
+        for number in range(2):
+            service.send("/collect/d", {"a": number})
+            service.flush()
+    ran = assay("compact", "--json")
+    assert ran.code == 0
+    done = json.loads(ran.out)
+    assert done["into"] < done["files"]
+    assert (done["states"], done["deleted"]) == (0, 0)  # somebody may be reading them

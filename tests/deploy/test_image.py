@@ -107,6 +107,7 @@ def test_its_environment_is_assays_settings(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setenv("ASSAY_WORKSPACE", str(tmp_path))
     settings = Settings(root=tmp_path)
     assert (settings.host, settings.port) == ("0.0.0.0", 8080)
+    assert isinstance(settings.store, Path)
     volumes = re.findall(r"/\w+", dict(instructions())["VOLUME"])
     assert [str(settings.store.parent), environment()["ASSAY_WORKSPACE"]] == volumes
     assert settings.log_path.parent == settings.store.parent  # a disk that outlives the container

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -207,7 +207,13 @@ def test_what_was_acknowledged_is_there_once_whatever_is_killed_when(service: Se
     assert service.terminate() == 0
 
 
-def check(service: Service, ledger: Ledger) -> None:
+class Asked(Protocol):
+    """What can be asked of a store."""
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]: ...
+
+
+def check(service: Asked, ledger: Ledger) -> None:
     """Hold the store to what was answered."""
     assert ledger.odd == []
     assert ledger.accepted

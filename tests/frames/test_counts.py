@@ -13,7 +13,7 @@ import pytest
 from assay.contract.document import Contract
 from assay.errors import UnknownDataset
 from assay.frames.counts import count_source, count_stored
-from assay.store.embedded import connect
+from assay.store.opening import connect
 from tests.conftest import Bench
 
 ROWS: list[dict[str, Any]] = [

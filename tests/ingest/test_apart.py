@@ -82,7 +82,7 @@ def test_a_flush_is_answered_when_everything_is_there(place: Place) -> None:
 def test_a_held_store_is_told_with_its_holder(place: Place) -> None:
     place.send(1)
     place.worker.flush(20)
-    with held(place.settings.store) as holder:
+    with held(Path(place.settings.store)) as holder:
         place.send(2)
         with pytest.raises(StoreLocked) as error:
             place.worker.flush(0.3)

@@ -4,10 +4,10 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
 from assay.contract.document import Contract
@@ -15,10 +15,13 @@ from assay.contract.versions import Active
 from assay.errors import StoreFailed, StoreLocked
 from assay.ingest.apply import Applied, Applier, Gap
 from assay.ingest.intake import take
+from assay.ingest.keys import Kept, Slot, digest_of
 from assay.ingest.log import Log
 from assay.ingest.log_reader import Reader
 from assay.ingest.validate import Judge
+from assay.store.address import Lake
 from assay.store.embedded import DuckDBStore
+from tests.lakes import Where, needs_a_file, opened, store_of
 
 
 def judge(*fields: str, version: int = 1, **schemas: Any) -> Judge:
@@ -33,18 +36,23 @@ JUDGE = judge("id")
 class Place:
     """A log and a store in a folder, and what apply does between them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, where: Where) -> None:
         self.folder = folder
-        self.store_path = folder / "s.duckdb"
+        self.where = where
+        file = where if isinstance(where, Path) else where.file
+        assert file is not None
+        self.store_path = file
         self.log_path = folder / "s.log"
         self.open()
 
     def open(self) -> None:
         self.log = Log(self.log_path)
         self.reader = Reader(self.log_path)
-        self.applier = Applier(DuckDBStore(self.store_path), self.reader)
+        self.store = store_of(self.where, self.reader.id)
+        self.applier = Applier(self.store, self.reader)
 
     def close(self) -> None:
+        self.store.close()
         self.reader.close()
         self.log.close()
 
@@ -52,12 +60,12 @@ class Place:
         self.close()
         self.open()
 
-    def send(self, *events: Any, by: Judge | None = JUDGE, dataset: str = "d") -> None:
+    def send(self, *events: Any, by: Judge | None = JUDGE, dataset: str = "d", key: bytes = b"") -> None:
         body = "\n".join(json.dumps(event) for event in events).encode()
         _, records = take(
             body, "ndjson", dataset=dataset, judge=by, source="s", content_type="t", received_us=1_700_000_000_123_456
         )
-        self.log.append(records)
+        self.log.append([replace(record, key=key) for record in records])
 
     def apply(self, by: Judge | None = JUDGE, *, free: bool = True) -> Applied:
         total = Applied()
@@ -73,7 +81,7 @@ class Place:
                 return total
 
     def rows(self, query: str = "SELECT id FROM d ORDER BY id") -> list[Any]:
-        with duckdb.connect(str(self.store_path), read_only=True) as con:
+        with opened(self.where) as con:
             return [row[0] if len(row) == 1 else row for row in con.execute(query).fetchall()]
 
     def keep(self, what: Path, as_: str) -> None:
@@ -91,8 +99,8 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    place = Place(tmp_path)
+def place(tmp_path: Path, where_fast: Where) -> Iterator[Place]:
+    place = Place(tmp_path, where_fast)
     yield place
     place.close()
 
@@ -261,7 +269,8 @@ def test_a_restored_old_log_that_was_reopened_while_the_store_was_held(place: Pl
 def test_what_the_store_refuses_goes_to_quarantine_and_stops_nothing(place: Place) -> None:
     place.send({"id": 1})
     place.apply()
-    with duckdb.connect(str(place.store_path)) as con:
+    needs_a_file(place.where)
+    with opened(place.where) as con:
         con.execute("CREATE UNIQUE INDEX one ON d (id)")
     place.send({"id": 2}, {"id": 1}, {"id": 3})
     place.send({"id": 3})
@@ -279,7 +288,7 @@ def test_what_the_store_refuses_goes_to_quarantine_and_stops_nothing(place: Plac
 def test_a_whole_batch_that_is_refused_is_kept(place: Place) -> None:
     place.send({"id": 1})
     place.apply()
-    with duckdb.connect(str(place.store_path)) as con:
+    with opened(place.where) as con:
         con.execute("DROP TABLE d")
         con.execute("CREATE VIEW d AS SELECT 1 AS id")
     place.send(*({"id": number} for number in range(300)))
@@ -295,6 +304,7 @@ def test_rejects_are_kept_byte_for_byte(place: Place) -> None:
 
 
 def test_a_held_store_loses_nothing(place: Place) -> None:
+    needs_a_file(place.where)
     place.send({"id": 1})
     place.apply()
     place.send({"id": 2})
@@ -350,7 +360,8 @@ def test_events_that_learned_are_judged_and_moved_once(place: Place) -> None:
 def test_learned_events_that_the_store_refuses_stop_nothing(place: Place) -> None:
     place.send({"id": 1})
     place.apply()
-    with duckdb.connect(str(place.store_path)) as con:
+    needs_a_file(place.where)
+    with opened(place.where) as con:
         con.execute("CREATE UNIQUE INDEX one ON d (id)")
     place.send({"id": 1}, {"id": 2}, by=None)
     place.apply(JUDGE)
@@ -375,3 +386,22 @@ def test_flagged_events_are_stored_with_their_violations(place: Place) -> None:
     assert rows[1][0] is None
     assert json.loads(rows[1][1])[0]["type"] == "int_type"
     assert json.loads(rows[1][2]) == {"id": "x", "y": 1}
+
+
+@pytest.mark.lake
+def test_a_retry_that_met_another_collector_is_dropped_and_the_rest_is_not(tmp_path: Path) -> None:
+    pytest.importorskip("duckdb_extension_ducklake")
+    where = Lake.parse("ducklake:sqlite:lake.sqlite", root=tmp_path)
+    kept = Kept(Slot("d", "s", "k"), digest_of(b"body"), 0, rejected=False, status=200, answer=b"")
+    one, other = Place(tmp_path / "one", where), Place(tmp_path / "other", where)
+    try:
+        for number, place in enumerate((one, other)):
+            place.send({"id": number})
+            place.send({"id": 7}, {"id": "x"}, key=kept.stamp)
+            place.send({"id": 10 + number})
+            place.apply()
+        assert other.rows() == [0, 1, 7, 10, 11]
+        assert other.rows("SELECT count(*) FROM _quarantine") == [1]
+    finally:
+        one.close()
+        other.close()

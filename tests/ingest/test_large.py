@@ -15,8 +15,8 @@ from assay.ingest.large import LargeBody
 from assay.ingest.log import Log
 from assay.ingest.record import Kind, Piece
 from assay.ingest.validate import Judge
-from assay.store.embedded import DuckDBStore
 from tests.ingest.test_apply import Place
+from tests.lakes import Where, needs_a_file
 
 SCHEMA = {"type": "object", "properties": {"id": {"type": "integer", "minimum": 0}}, "required": ["id"]}
 JUDGE = Judge(Contract.parse(SCHEMA, dataset="d", version=1), Active(1))
@@ -45,8 +45,8 @@ def send(log: Log, body: LargeBody, *parts: bytes, whole: bool = True) -> None:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    place = Place(tmp_path)
+def place(tmp_path: Path, where_fast: Where) -> Iterator[Place]:
+    place = Place(tmp_path, where_fast)
     yield place
     place.close()
 
@@ -111,7 +111,8 @@ def test_pieces_count_with_the_last_record_and_not_before(place: Place) -> None:
     apply_all(place)
     assert ids(place) == [1, 2, 3, 4, 10, 11]
     assert place.rows("SELECT count(DISTINCT _collected_at), any_value(_source) FROM d WHERE id < 10") == [(1, "s")]
-    assert place.rows("SELECT count(*) FROM _marks") == [1]
+    with place.store.write() as transaction:
+        assert len(transaction.marks()) == 1
 
 
 def test_an_atomic_one_with_a_refused_event_at_its_end_leaves_the_refused_alone(place: Place) -> None:
@@ -133,7 +134,8 @@ def test_a_large_request_is_applied_in_rounds_each_piece_once_whatever_breaks(
     assert 3 < len(ids(place)) < 30
     place.reopen()  # as after a crash: only the store and the log know
     with monkeypatch.context() as patch:
-        patch.setattr("assay.store.embedded.DuckDBTransaction.set_mark", _fail)
+        patch.setattr("assay.store.transaction.SQLTransaction.set_mark", _fail)
+        patch.setattr("assay.store.ducklake.LakeTransaction.set_mark", _fail)
         with pytest.raises(StoreFailed):
             place.applier.round()
     apply_all(place)
@@ -150,8 +152,8 @@ def _fail(*_: object) -> None:
 
 
 def test_a_piece_that_the_store_refuses_is_sieved(place: Place) -> None:
-    store = DuckDBStore(place.store_path)
-    with store.write() as transaction:
+    needs_a_file(place.where)
+    with place.store.write() as transaction:
         transaction._con.execute("CREATE TABLE d (id BIGINT CHECK (id <> 5))")
     send(place.log, large(), lines(1, 2), lines(4, 5, 6), lines(7))
     apply_all(place)

@@ -27,8 +27,8 @@ from assay.ingest.log import Log
 from assay.ingest.log_reader import Reader
 from assay.ingest.replay import Portion, Replayed, Replayer
 from assay.ingest.validate import Judge
-from assay.store.embedded import DuckDBStore
 from tests.conftest import held
+from tests.lakes import Where, needs_a_file, opened, store_of
 
 RECEIVED_US = 1_700_000_000_123_456
 NARROW = {"id": {"type": "integer", "maximum": 0}, "t": {"type": "string"}}
@@ -38,8 +38,9 @@ WIDE = {"id": {"type": "integer", "maximum": 1_000_000}, "t": {"type": "string"}
 class Place:
     """A log, a store, and two versions of a contract: the first refuses what the second takes."""
 
-    def __init__(self, folder: Path) -> None:
-        self.store = DuckDBStore(folder / "s.duckdb")
+    def __init__(self, folder: Path, where: Where) -> None:
+        self.where = where
+        self.store = store_of(where)
         self.log = Log(folder / "s.log")
         self.reader = Reader(folder / "s.log")
         self.applier = Applier(self.store, self.reader)
@@ -51,6 +52,7 @@ class Place:
         self.replayer = Replayer(self.store, self.versions, log=folder / "s.log")
 
     def close(self) -> None:
+        self.store.close()
         self.replayer.close()
         self.keys.close()
         self.reader.close()
@@ -97,7 +99,7 @@ class Place:
             portion = portion.next(done)
 
     def rows(self, query: str = "SELECT id FROM d ORDER BY id") -> list[Any]:
-        with duckdb.connect(str(self.store.path), read_only=True) as con:
+        with opened(self.where) as con:
             return [row[0] if len(row) == 1 else row for row in con.execute(query).fetchall()]
 
     def waiting(self) -> list[Any]:
@@ -105,8 +107,8 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    place = Place(tmp_path)
+def place(tmp_path: Path, where_fast: Where) -> Iterator[Place]:
+    place = Place(tmp_path, where_fast)
     yield place
     place.close()
 
@@ -275,7 +277,8 @@ def test_a_cloudevent_that_was_sent_again_is_not_stored_beside_what_took_its_pla
 
 def test_what_the_store_refuses_stays(place: Place) -> None:
     place.send(b'[{"id": -1}, {"id": 1}, {"id": 2}, {"id": 3}]')
-    with duckdb.connect(str(place.store.path)) as con:
+    needs_a_file(place.where)
+    with opened(place.where) as con:
         con.execute("CREATE UNIQUE INDEX once ON d (id)")
         con.execute("INSERT INTO d (id) VALUES (2)")
     dry = place.replay(Portion("d", 2, dry=True))
@@ -284,7 +287,7 @@ def test_what_the_store_refuses_stays(place: Place) -> None:
     assert (done.accepted.events, list(done.refused.reasons[""])) == (2, ["not_storable"])
     assert place.rows() == [-1, 1, 2, 3]
     assert place.waiting() == [b'{"id": 2}']
-    with duckdb.connect(str(place.store.path)) as con:
+    with opened(place.where) as con:
         con.execute("DELETE FROM d WHERE id = 2")
     assert place.replay().accepted.events == 1
 
@@ -295,7 +298,7 @@ def test_another_program_has_replayed_some_meanwhile(place: Place, monkeypatch: 
 
     def slowly(*arguments: Any) -> Any:
         if not others:
-            others.append(duckdb.connect(str(place.store.path)))
+            others.append(opened(place.where))
             others[0].execute("UPDATE _quarantine SET replayed_at = now() WHERE body = '{\"id\": 1}'::BLOB")
             others[0].close()
         return judge_again(*arguments)
@@ -307,7 +310,8 @@ def test_another_program_has_replayed_some_meanwhile(place: Place, monkeypatch: 
 
 def test_a_held_store_is_said_and_nothing_is_lost(place: Place) -> None:
     place.send(b'{"id": 1}')
-    with held(place.store.path), pytest.raises(StoreLocked):
+    needs_a_file(place.where)
+    with held(Path(place.store.name)), pytest.raises(StoreLocked):
         place.replay()
     assert place.replay().accepted.events == 1
 

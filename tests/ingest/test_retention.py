@@ -24,7 +24,7 @@ def clock() -> Clock:
 
 
 def place_with(folder: Path, clock: Clock, retention: Retention) -> Place:
-    place = Place(folder)
+    place = Place(folder, folder / "s.duckdb")
     place.applier = Applier(place.applier._store, place.reader, retention=retention, clock=clock)
     return place
 

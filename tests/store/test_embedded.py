@@ -12,7 +12,8 @@ import duckdb
 import pytest
 
 from assay.errors import StoreFailed, StoreLocked
-from assay.store.embedded import DuckDBStore, connect, open_duckdb
+from assay.store.embedded import DuckDBStore, open_duckdb
+from assay.store.opening import connect
 from tests.conftest import held
 
 

@@ -1,11 +1,11 @@
 import uuid
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
-from assay.store.embedded import DuckDBStore
+from assay.store.opening import AnyStore
 from assay.store.protocol import Reject, reject_rows
+from tests.lakes import Where, store_of
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
@@ -18,21 +18,21 @@ def reject(number: int, *, dataset: str = "d", source: str = "s", mark: str = "f
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> DuckDBStore:
-    return DuckDBStore(tmp_path / "s.duckdb")
+def store(where: Where) -> AnyStore:
+    return store_of(where)
 
 
-def put(store: DuckDBStore, *rejects: Reject) -> None:
+def put(store: AnyStore, *rejects: Reject) -> None:
     with store.write() as transaction:
         transaction.quarantine(reject_rows(rejects))
 
 
-def test_a_store_without_any(store: DuckDBStore) -> None:
+def test_a_store_without_any(store: AnyStore) -> None:
     assert store.rejects("d", limit=5) == {"dataset": "d", "items": [], "next": None}
     assert store.rejects("d", limit=5, group=True) == {"dataset": "d", "items": [], "next": None}
 
 
-def test_the_newest_come_first_page_by_page(store: DuckDBStore) -> None:
+def test_the_newest_come_first_page_by_page(store: AnyStore) -> None:
     put(store, *(reject(number) for number in range(5)), reject(9, dataset="other"))
     first = store.rejects("d", limit=2)
     second = store.rejects("d", limit=2, before=first["next"])
@@ -42,7 +42,7 @@ def test_the_newest_come_first_page_by_page(store: DuckDBStore) -> None:
     assert third["next"] is None
 
 
-def test_a_reject_as_a_document(store: DuckDBStore) -> None:
+def test_a_reject_as_a_document(store: AnyStore) -> None:
     put(store, reject(1, body="{é}".encode()), reject(2, body=b"\xff"))
     binary, text = store.rejects("d", limit=9)["items"]
     assert text == {
@@ -59,7 +59,7 @@ def test_a_reject_as_a_document(store: DuckDBStore) -> None:
     assert binary["body_base64"] == "/w=="
 
 
-def test_groups(store: DuckDBStore) -> None:
+def test_groups(store: AnyStore) -> None:
     put(store, reject(1, mark="x"), reject(2, mark="y", source="b"), reject(3, mark="y", source="a", body=b"[3]"))
     most, least = store.rejects("d", limit=9, group=True)["items"]
     assert (least["fingerprint"], least["count"]) == ("x", 1)
@@ -90,7 +90,7 @@ def test_groups(store: DuckDBStore) -> None:
     ],
 )
 def test_the_oldest_expire(
-    store: DuckDBStore, minute: int | None, excess_bytes: int, limit: int, left: list[int], *, more: bool
+    store: AnyStore, minute: int | None, excess_bytes: int, limit: int, left: list[int], *, more: bool
 ) -> None:
     put(store, *(reject(number, dataset="de"[number % 2]) for number in (4, 3, 2, 1, 0)))
     before = None if minute is None else NOW + timedelta(minutes=minute)
@@ -105,7 +105,7 @@ def test_the_oldest_expire(
     assert expired.more is more
 
 
-def test_groups_of_the_newest_few_alone(store: DuckDBStore) -> None:
+def test_groups_of_the_newest_few_alone(store: AnyStore) -> None:
     put(store, *(reject(number, mark="old") for number in range(4)))
     put(store, reject(4, mark="new"), reject(5, dataset="other"), reject(6, mark="new"))
     found = store.rejects("d", limit=9, group=True, newest=4)

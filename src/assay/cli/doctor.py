@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay import __version__
@@ -130,12 +131,14 @@ def _folder(what: str, settings: Settings) -> _Finding:
 
 
 def _store(settings: Settings) -> _Finding:
-    from assay.store.embedded import connect
+    from assay.store.opening import connect
 
-    if not settings.store.exists():
+    where = settings.where
+    file = where if isinstance(where, Path) else where.file
+    if file is not None and not file.exists():
         return _Finding("store", True, f"{settings.store} is not there yet: the service makes it")
     try:
-        con = connect(settings.store, timeout_s=3)
+        con = connect(where, timeout_s=3)
     except StoreLocked as held:
         return _Finding("store", True, str(held))
     except AssayError as error:

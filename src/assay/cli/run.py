@@ -18,6 +18,7 @@ __all__ = ["run"]
 _COMMANDS: Final = (
     "activate",
     "check",
+    "compact",
     "contracts",
     "diff",
     "doctor",

@@ -46,9 +46,10 @@ def serve(
         say(
             f"assay: every key in {settings.keys_path} is revoked: nothing that needs one is answered until there is one"
         )
-    if _is_temporary(settings.store):
+    what, path = ("store", settings.where) if isinstance(settings.where, Path) else ("log", settings.log_path)
+    if _is_temporary(path):
         say(
-            f"assay: the store is {settings.store}: {tempfile.gettempdir()} may not survive a reboot; set `store` in assay.toml"
+            f"assay: the {what} is {path}: {tempfile.gettempdir()} may not survive a reboot; set `{what}` in assay.toml"
         )
     stop = Stop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import field as attribute
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ from assay.ingest.record import REJECTS, Kind, Opening, Stored
 from assay.ingest.sieve import sieve
 from assay.ingest.validate import Judge
 from assay.ingest.work import Event, Table, Unpacker, Work, judge_learned
-from assay.store.protocol import Refused, Reject, Store, Transaction, reject_bytes
+from assay.store.protocol import Conflict, Refused, Reject, Store, Transaction, reject_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -138,20 +138,21 @@ class Applier:
         """
         applied = Applied()
         self._held_s = 0.0
-        if self._through is None or self._edition != self._books.edition:
-            self._edition = self._books.edition
-            self._through = self._match(applied)
-        last = self._log.last_seq()
-        records = self._log.read(self._through, _ROUND_BYTES)
-        if records and records[-1].opening != self._openings[-1][0].id:
-            self._look_at_openings()  # the log has a new owner, who goes on where the last one ended
-        if not records and last > self._through:
-            self._note_emptied(last, applied)
         try:
+            if self._through is None or self._edition != self._books.edition:
+                self._edition = self._books.edition
+                self._through = self._match(applied)
+            last = self._log.last_seq()
+            records = self._log.read(self._through, _ROUND_BYTES)
+            if records and records[-1].opening != self._openings[-1][0].id:
+                self._look_at_openings()  # the log has a new owner, who goes on where the last one ended
+            if not records and last > self._through:
+                self._note_emptied(last, applied)
             self._advance(records, judge_for, applied)
-        except _Swapped:
+        except (_Swapped, _Held, Conflict):
             applied.more = True
-        with contextlib.suppress(StoreLocked, StoreFailed):  # what this round has moved is told of all the same
+        # What this round has moved is told of all the same.
+        with contextlib.suppress(StoreLocked, StoreFailed, Conflict):
             self._expire(applied)
         applied.through = self._through or 0
         applied.in_quarantine = self._books.in_quarantine
@@ -161,13 +162,14 @@ class Applier:
 
     @contextlib.contextmanager
     def _write(self) -> Iterator[Transaction]:
-        """A transaction of the store, its time counted."""
+        """A transaction of the store, its time counted where it keeps others out."""
         began = time.monotonic()
         try:
             with self._store.write() as transaction:
                 yield transaction
         finally:
-            self._held_s += time.monotonic() - began
+            if not self._store.is_shared:
+                self._held_s += time.monotonic() - began
 
     def _advance(self, records: Sequence[Stored], judge_for: JudgeFor, applied: Applied) -> None:
         if records and records[0].kind == Kind.REQUEST:
@@ -238,9 +240,10 @@ class Applier:
                     lost.append(Gap(known + 1, gone))
                 if through >= opening.base:  # the store has all before it
                     through = max(known, gone)
-            self._note_gaps(transaction, _joined(lost), applied)
+            self._note_gaps(transaction, gaps := _joined(lost))
             if lost:
                 self._set_marks(transaction, freed)
+        applied.gaps += gaps
         return through
 
     def _look_at_openings(self) -> None:
@@ -248,10 +251,9 @@ class Applier:
         ends = [opening.base for opening in openings[1:]] + [sys.maxsize]
         self._openings = list(zip(openings, ends, strict=True))
 
-    def _note_gaps(self, transaction: Transaction, gaps: Sequence[Gap], applied: Applied) -> None:
+    def _note_gaps(self, transaction: Transaction, gaps: Sequence[Gap]) -> None:
         for gap in gaps:
             transaction.note_gap(self._openings[-1][0].id, gap.first, gap.last)
-        applied.gaps += gaps
 
     def _set_marks(self, transaction: Transaction, through: int) -> None:
         """Tell the store that it has, or never will have, everything up to `through`."""
@@ -273,29 +275,36 @@ class Applier:
         """The log has nothing more, and gave numbers up to `last`: somebody took records out."""
         assert self._through is not None
         self._look_at_openings()
+        gaps = [Gap(self._through + 1, last)]
         with self._write() as transaction:
-            self._note_gaps(transaction, [Gap(self._through + 1, last)], applied)
+            self._note_gaps(transaction, gaps)
             self._set_marks(transaction, last)
         self._through = last
+        applied.gaps += gaps
 
-    def _apply(self, records: Sequence[Stored], applied: Applied) -> None:
+    def _apply(self, records: Sequence[Stored], applied: Applied, held: frozenset[bytes] = frozenset()) -> None:
+        """Bring records into the store, but for those of requests that it holds already: retries that met another collector."""
         # A store that was put together from others may have a later opening's records already.
         fresh = [record for record in records if record.seq > self._books.marks.get(record.opening, 0)]
+        fresh = [record for record in fresh if record.key not in held]
+        stamps = frozenset(record.key for record in fresh if record.key)
         work = self._unpack.work(fresh)
         try:
-            self._commit(work, records, applied)
+            self._commit(work, records, applied, stamps)
+        except _Held as found:
+            self._apply(records, applied, held | found.stamps)
         except Refused:
             if len(records) > 1:
                 middle = len(records) // 2
-                self._apply(records[:middle], applied)
-                self._apply(records[middle:], applied)
+                self._apply(records[:middle], applied, held)
+                self._apply(records[middle:], applied, held)
                 return
             work = self._unpack.work(fresh, event_by_event=True)
             work.events, refused = sieve(work.events, self._unpack, self._write)
             work.rejects += _not_storable(refused, applied)
-            self._commit(work, records, applied)
+            self._commit(work, records, applied, stamps)
 
-    def _commit(self, work: Work, records: Sequence[Stored], applied: Applied) -> None:
+    def _commit(self, work: Work, records: Sequence[Stored], applied: Applied, stamps: frozenset[bytes]) -> None:
         assert self._through is not None
         holes = _holes(self._through, records)
         through = records[-1].seq if records[-1].ends else records[-1].seq - 1
@@ -304,8 +313,9 @@ class Applier:
         try:
             with self._write() as transaction:
                 self._check_store(transaction)
+                _take_keys(transaction, stamps)
                 self._bring(transaction, work, tables, rejects)
-                self._note_gaps(transaction, holes, applied)
+                self._note_gaps(transaction, holes)
                 self._set_marks(transaction, through)
                 self._mark_piece(transaction, records[-1])
         except _Swapped:
@@ -316,6 +326,7 @@ class Applier:
             self._books.marks = marks
             raise
         self._through = through
+        applied.gaps += holes
         applied.events += sum(table.num_rows for _, table in tables)
         self._count_quarantined(rejects, applied)
 
@@ -379,8 +390,22 @@ class Applier:
             return
 
 
+class _Held(Exception):
+    """The store has requests with these keys from another log."""
+
+    def __init__(self, stamps: Collection[bytes]) -> None:
+        self.stamps = frozenset(stamps)
+        super().__init__()
+
+
 class _Swapped(Exception):
     """The store is not the one that it was a moment ago."""
+
+
+def _take_keys(transaction: Transaction, stamps: frozenset[bytes]) -> None:
+    held = transaction.take_keys(stamps) if stamps else None
+    if held:
+        raise _Held(held)
 
 
 def _holes(through: int, records: Sequence[Stored]) -> list[Gap]:

@@ -55,6 +55,11 @@ class Kept:
     answer: bytes
 
     @property
+    def stamp(self) -> bytes:
+        """What it is known by beyond this log, 33 bytes: the slot, the body, and whether it was rejected."""
+        return digest_of(*(part.encode() for part in self.slot)) + self.digest + bytes([self.rejected])
+
+    @property
     def size_bytes(self) -> int:
         """What it takes in the log, about: the texts stand in the index, too."""
         return 2 * sum(len(part.encode()) for part in self.slot) + len(self.answer) + _OVERHEAD_BYTES

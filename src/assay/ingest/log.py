@@ -39,7 +39,7 @@ CREATE TABLE IF NOT EXISTS contract (id INTEGER PRIMARY KEY, dataset TEXT NOT NU
     document TEXT NOT NULL, UNIQUE (dataset, version, document));
 CREATE TABLE IF NOT EXISTS record (seq INTEGER PRIMARY KEY AUTOINCREMENT, kind INTEGER NOT NULL, dataset TEXT NOT NULL,
     opening INTEGER NOT NULL REFERENCES opening, contract INTEGER REFERENCES contract, source TEXT NOT NULL, content_type TEXT NOT NULL, received_us INTEGER NOT NULL,
-    events INTEGER NOT NULL, payload BLOB NOT NULL);
+    events INTEGER NOT NULL, payload BLOB NOT NULL, key BLOB NOT NULL DEFAULT x'');
 CREATE TABLE IF NOT EXISTS piece (id INTEGER PRIMARY KEY, request TEXT NOT NULL, kind INTEGER NOT NULL, events INTEGER NOT NULL,
     payload BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS piece_of ON piece (request, id);
@@ -48,10 +48,11 @@ CREATE TABLE IF NOT EXISTS seen (dataset TEXT PRIMARY KEY, last_us INTEGER NOT N
 """
 )
 _INSERT: Final = (
-    "INSERT INTO record (kind, dataset, opening, contract, source, content_type, received_us, events, payload)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO record (kind, dataset, opening, contract, source, content_type, received_us, events, payload, key)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _INSERT_PIECE: Final = "INSERT INTO piece (request, kind, events, payload) VALUES (?, ?, ?, ?)"
+_LATER: Final = "ALTER TABLE record ADD COLUMN key BLOB NOT NULL DEFAULT x''"
 #: Pieces taken out in one transaction: requests wait for it.
 _SWEPT_AT_ONCE: Final = 8
 _PAGES_AT_ONCE: Final = 1024
@@ -343,6 +344,8 @@ class Log:
 
     def _set_up(self) -> None:
         self._con.executescript(_SCHEMA)
+        if ("key",) not in self._con.execute("SELECT name FROM pragma_table_info('record')").fetchall():
+            self._con.execute(_LATER)  # made before requests were known by their keys beyond the log
         with self._transaction():
             if self._meta("format") is None:
                 self._write_meta("format", _FORMAT)
@@ -449,6 +452,7 @@ class Log:
             record.received_us,
             record.events,
             record.payload,
+            record.key,
         )
 
     def _contract_row(self, contract: Contract) -> int:

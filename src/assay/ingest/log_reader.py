@@ -53,6 +53,10 @@ class Reader:
         """Every time that the log was opened, the latest last."""
         return [Opening(id_, base) for id_, base in self._query("SELECT id, base FROM opening ORDER BY n")]
 
+    def id(self) -> str:
+        """The log's id: that of its first opening. A copy has the same."""
+        return self.openings()[0].id
+
     def freed_through(self) -> int:
         """The last sequence number that was taken out."""
         ((value,),) = self._query("SELECT value FROM meta WHERE key = 'freed'")
@@ -82,14 +86,16 @@ class Reader:
 
     def _read(self, after: int, max_bytes: int) -> Iterator[Stored]:
         cursor = self._open().execute(
-            "SELECT seq, opening.id, kind, dataset, contract, source, content_type, received_us, events, payload"
+            "SELECT seq, opening.id, kind, dataset, contract, source, content_type, received_us, events, payload, key"
             " FROM record JOIN opening ON opening.n = record.opening WHERE seq > ? ORDER BY seq",
             [after],
         )
         size = 0
-        for seq, opening, kind, dataset, contract, source, content_type, received_us, events, payload in cursor:
+        for seq, opening, kind, dataset, contract, source, content_type, received_us, events, payload, key in cursor:
             found = None if contract is None else self._contract(contract)
-            yield Stored(Kind(kind), dataset, found, source, content_type, received_us, events, payload, seq, opening)
+            yield Stored(
+                Kind(kind), dataset, found, source, content_type, received_us, events, payload, seq, opening, key=key
+            )
             size += len(payload)
             if size >= max_bytes:
                 break

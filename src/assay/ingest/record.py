@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
+from dataclasses import field as attribute
 from enum import IntEnum
 from pathlib import Path
 from typing import Final
@@ -33,7 +34,10 @@ REJECTS: Final = (Kind.REJECTS, Kind.REJECT_COLUMNS)
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What one request leaves in the log, of one kind. `received_us` is in microseconds since 1970, UTC."""
+    """What one request leaves in the log, of one kind. `received_us` is in microseconds since 1970, UTC.
+
+    `key` is what a request with an idempotency key is known by, in a store that several collectors write to; see `Kept.stamp`.
+    """
 
     kind: Kind
     dataset: str
@@ -43,6 +47,7 @@ class Record:
     received_us: int
     events: int
     payload: bytes
+    key: bytes = attribute(default=b"", kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

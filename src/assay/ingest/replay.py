@@ -24,7 +24,7 @@ from assay.ingest.logs import logs_beside
 from assay.ingest.sieve import refusal, sieve
 from assay.ingest.validate import Judge
 from assay.ingest.work import Event, Unpacker, Work
-from assay.store.protocol import Refused, Reject, Store, Transaction
+from assay.store.protocol import Conflict, Refused, Reject, Store, Transaction
 
 __all__ = ["Portion", "Reason", "Replayed", "Replayer", "Sample", "Side"]
 
@@ -206,7 +206,7 @@ class Replayer:
                 refused = self._store_all(
                     [each.event for each in judged if each.event is not None], passing, portion, done
                 )
-            except _Changed:  # by another program: what it left is read again
+            except (_Changed, Conflict):  # by another program: what it left is read again
                 continue
             self._note(judged, refused, judge, done)
             done.after, done.more = rejects[-1].id, rejects[-1].id != through
@@ -236,7 +236,8 @@ class Replayer:
                 portion.dataset, after=portion.after, through=through, limit=_AT_ONCE, max_bytes=_AT_ONCE_BYTES
             )
         finally:
-            self._held_s += time.monotonic() - began
+            if not self._store.is_shared:
+                self._held_s += time.monotonic() - began
 
     @contextlib.contextmanager
     def _write(self) -> Iterator[Transaction]:
@@ -245,7 +246,8 @@ class Replayer:
             with self._store.write() as transaction:
                 yield transaction
         finally:
-            self._held_s += time.monotonic() - began
+            if not self._store.is_shared:
+                self._held_s += time.monotonic() - began
 
     def _store_all(
         self, events: list[Event], passing: dict[int, Again], portion: Portion, done: Replayed

@@ -15,11 +15,10 @@ from assay.ingest.appliers import Rounds
 from assay.ingest.apply import Applied, JudgeFor
 from assay.ingest.replay import Portion, Replayed, Replayer
 
-__all__ = ["AnyWorker", "Status", "Worker"]
+__all__ = ["INTERVAL_S", "AnyWorker", "Status", "Worker"]
 
-#: Rounds begin this far apart, seconds, unless more waits than one takes: an event is in its table within a second, in
-#: transactions worth their price.
-_INTERVAL_S: Final = 0.4
+#: Rounds begin this far apart, seconds: an event is in its table within a second, in transactions worth their price.
+INTERVAL_S: Final = 0.4
 _RETRY_S: Final = 0.2
 #: With nothing to move there is a round all the same: what was refused long ago may have to go.
 _IDLE_S: Final = 60.0
@@ -103,10 +102,12 @@ class Worker:
         on_trouble: Callable[[ServiceError | None], None] = lambda _: None,
         on_status: Callable[[Status], None] = lambda _: None,
         replayer: Replayer | None = None,
+        interval_s: float = INTERVAL_S,
     ) -> None:
         """`last_seq` asks the log how far it is, `last_of_others` those beside it. `on_applied` gets each round that moved something and the seconds it took.
 
         `on_trouble` gets each change of what keeps the store from taking events, `on_status` each change of the status.
+        Rounds begin `interval_s` apart, unless more waits than one takes.
         """
         self._applier = applier
         self._replayer = replayer
@@ -117,6 +118,7 @@ class Worker:
         self._on_applied = on_applied
         self._on_trouble = on_trouble
         self._on_status = on_status
+        self._interval_s = interval_s
         self._changed = threading.Condition()
         self._kicked = True  # the first round compares the log with the store
         self._hurry = False
@@ -219,7 +221,7 @@ class Worker:
                     return
                 # Nobody else could open the store for `held_s`: now it is theirs for at least as long. What the next
                 # round does before it opens the store takes about what it took in this one.
-                interval_s = 0.0 if done.is_behind else _INTERVAL_S
+                interval_s = 0.0 if done.is_behind or self._jobs else self._interval_s
                 pause = _RETRY_S if self.status.trouble else max(interval_s, 2 * held_s) - took
                 if not stopping:
                     self._changed.wait_for(lambda: self._hurry or self._stopping, timeout=pause)

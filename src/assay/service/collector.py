@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, TypedDict, TypeVar
@@ -181,7 +181,11 @@ class Collector(Office):
         try:
             taken, tally = await self._judge(asked, opened, judge, self.known)
             records = taken.records
-            keys = [*taken.keys, *keep(taken.outcome)] if keep is not None else taken.keys
+            keys = taken.keys
+            if keep is not None:
+                kept = keep(taken.outcome)
+                keys = [*keys, *kept]
+                records = [replace(record, key=kept[0].stamp) for record in records]
             if judge is None and records and asked.form == "arrow":  # what is kept of it is text
                 text = sum(len(record.payload) for record in records)
                 self._add_learning(dataset, text - size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from dataclasses import field as attribute
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
+    "Conflict",
     "Expired",
     "Learned",
     "Refused",
@@ -29,6 +30,10 @@ __all__ = [
 
 class Refused(Exception):
     """The store would not take these rows, whatever is done with it: a constraint of the user's, say. Try fewer."""
+
+
+class Conflict(Exception):
+    """Another writer was there first. Nothing of the transaction is done: do it again, from what the store has now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +134,12 @@ class Transaction(Protocol):
     def forget_mark(self, log_id: str) -> None:
         """Nobody will ask for it again."""
 
+    def take_keys(self, stamps: Collection[bytes]) -> set[bytes]:
+        """Keep what requests with a key are known by; those of them that another log's request came with before.
+
+        A stamp is 33 bytes: what the key is (16), what the body is (16), whether it was rejected (1).
+        """
+
     def note_gap(self, log_id: str, first: int, last: int) -> None:
         """Keep on record that the store lacks the log's records `first` to `last`, which the log no longer has."""
 
@@ -183,12 +194,17 @@ class Store(Protocol):
     def name(self) -> str:
         """Which store this is, for people."""
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether others may read and write while a transaction is open."""
+
     def write(self) -> AbstractContextManager[Transaction]:
         """Open the store, and let go of it at the end of the block: committed, or untouched when an error left it.
 
         Raises:
             StoreLocked: another program holds it.
             StoreFailed: it is damaged or out of reach.
+            Conflict: at the end of the block, or within it.
         """
 
     def rejects(
