@@ -45,7 +45,7 @@ def replay(workspace: Workspace, dataset: str, *, number: int | None = None, dry
     with workspace.connection():
         pass  # there is a store, and nobody holds it
     log = settings.log_path if settings.log_path.exists() else None
-    store = open_store(settings.where, log=lambda: "replay", memory_limit=settings.memory_limit)
+    store = open_store(settings.where, memory_limit=settings.memory_limit)
     replayer = Replayer(store, versions, log=log, keep_unknown=settings.extra != "ignore")
     portion = Portion.of(dataset, contract.version, versions.active(dataset), dry=dry_run)
     total = Replayed()

@@ -113,7 +113,7 @@ class LakeStore(Reads):
     """A lake. It stays attached between rounds; what broke the connection is a reason to attach it anew."""
 
     def __init__(self, lake: Lake, *, log: str, memory_limit: str = "1GB") -> None:
-        """`log` is the id of the log that is moved here, or a name of one's own where none is."""
+        """`log` is the id of the log that is moved here; "" where none is, and no mark is asked for."""
         self.lake = lake
         self._log = log
         self._memory_limit = memory_limit
@@ -190,7 +190,7 @@ class LakeStore(Reads):
         try:
             con = attach(self.lake, memory_limit=self._memory_limit)
             try:
-                _prepare(con, f"_marks_{self._log}")
+                _prepare(con, f"_marks_{self._log}" if self._log else "")
             except duckdb.Error as error:
                 con.close()
                 raise translated(self.lake, error) from error
@@ -402,7 +402,7 @@ def _make_tables(con: duckdb.DuckDBPyConnection, marks: str) -> None:
             con.execute("INSERT INTO _turn VALUES (0)")
         con.execute("COMMIT")
         con.execute(f"CALL lake.set_option('data_inlining_row_limit', {_INLINED}, table_name => '_turn')")
-    if marks not in present:
+    if marks and marks not in present:
         con.execute("BEGIN")
         con.execute(f"CREATE TABLE {quoted(marks)} ({TABLES['_marks']})")
         con.execute(f"INSERT INTO {quoted(marks)} VALUES ('', 0)")

@@ -22,8 +22,8 @@ __all__ = ["AnyStore", "connect", "open_store"]
 AnyStore: TypeAlias = "DuckDBStore | LakeStore"
 
 
-def open_store(where: Path | Lake, *, log: Callable[[], str], memory_limit: str) -> AnyStore:
-    """A store. `log` tells the id of the log that is moved there.
+def open_store(where: Path | Lake, *, memory_limit: str, log: Callable[[], str] = str) -> AnyStore:
+    """A store. `log` tells the id of the log that is moved there, where one is.
 
     Raises:
         UsageError: a lake, and what it takes is not installed.
