@@ -120,6 +120,10 @@ class Settings(BaseSettings):
         description="The Prometheus that `/ui` asks what fires, and `learn --exclude-alerts` when it did, "
         "such as `http://localhost:9000`.",
     )
+    public_url: _Url | None = Field(
+        None,
+        description="Where people reach the service, such as `https://assay.example`: alerts and dashboards link there.",
+    )
     memory_limit: str = Field("1GB", description="What DuckDB may use while it writes.")
     shutdown_s: int = Field(10, ge=1, description="How long a stop waits for requests in flight.")
 

@@ -471,7 +471,6 @@ class Workspace:
         """What follows from contracts, by path; and whether promtool has looked at the rules."""
         from assay.contract.source import source
         from assay.monitor.dashboards import FOLDER, render_dashboards
-        from assay.monitor.promtool import find_promtool
         from assay.monitor.rule_tests import render_rule_tests
         from assay.monitor.rules import render_rules
 
@@ -480,7 +479,7 @@ class Workspace:
         ordered = sorted(contracts, key=lambda contract: contract.dataset)
         settings = self._rule_settings()
         rules, tests = render_rules(ordered, settings), render_rule_tests(ordered, settings)
-        promtool = find_promtool([self.settings.root / ".tools/prometheus/usr/bin"])
+        promtool = self._promtool()
         if promtool is not None:
             _check(rules, tests, promtool, thoroughly=thoroughly)
         folder = self.settings.root / "promconfig"
@@ -494,6 +493,25 @@ class Workspace:
         )
         files |= {folder / FOLDER / name: data for name, data in dashboards.items()}
         return files, promtool is not None
+
+    def resource(self, kind: str) -> tuple[bytes, bool]:
+        """The rules of the active contracts, or what scrapes them, as a resource for Kubernetes; writes nothing.
+
+        And whether promtool has looked at the rules, and run their tests.
+
+        Raises:
+            ContractError: promtool refuses the rules.
+        """
+        from assay.monitor.operator import render_resource
+        from assay.monitor.rule_tests import render_rule_tests
+        from assay.monitor.rules import render_rules
+
+        contracts = [contract for contract, _ in self.versions.active_contracts()]
+        settings, promtool = self._rule_settings(), self._promtool()
+        if promtool is not None:
+            rules, tests = render_rules(contracts, settings), render_rule_tests(contracts, settings)
+            _check(rules, tests, promtool, thoroughly=True)
+        return render_resource(kind, contracts, settings), promtool is not None
 
     def remarks(self) -> list[str]:
         """What is to be said of the exceptions from the alerts: those that have ended, and those that mean nothing."""
@@ -536,6 +554,11 @@ class Workspace:
         how = bring_in([contract.dataset for contract, _ in self.versions.active_contracts()])
         raise EditedByHand(self._models, "".join(diff), f"{how}; --force overwrites it")
 
+    def _promtool(self) -> Path | None:
+        from assay.monitor.promtool import find_promtool
+
+        return find_promtool([self.settings.root / ".tools/prometheus/usr/bin"])
+
     def _rule_settings(self) -> Any:
         from assay.monitor.exceptions import AlertException
         from assay.monitor.rules import RuleSettings, read_intervals
@@ -549,7 +572,7 @@ class Workspace:
             evaluation_interval_s=evaluation_s,
             alert_hold=self.settings.alert_hold,
             alert_windows=self.settings.alert_windows,
-            base_url=self.settings.url,
+            base_url=self.settings.public_url or self.settings.url,
             exceptions=tuple(
                 AlertException(**each.model_dump(exclude={"mute"})) for each in self.settings.alert_exceptions
             ),

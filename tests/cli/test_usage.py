@@ -49,6 +49,9 @@ def test_help_names_every_command(assay: Command) -> None:
         pytest.param(["serve", "--host", "0.0.0.0"], "without a key", id="serve to everybody"),
         pytest.param(["serve", "--host", "192.0.2.1"], "without a key", id="serve to others"),
         pytest.param(["init", "."], "assay.toml", id="init where a workspace is"),
+        pytest.param(["rules", "--format", "helm"], "prometheus-rule or pod-monitor", id="rules in no format"),
+        pytest.param(["rules", "-o", "x.yml"], "--format prometheus-rule", id="rules to a file without a format"),
+        pytest.param(["rules", "--audit", "--format", "pod-monitor"], "audit", id="an audit in a format"),
     ],
 )
 def test_used_wrongly_is_2(assay: Command, bench: Bench, arguments: list[str], says: str) -> None:
@@ -285,3 +288,28 @@ def test_rules_says_what_is_to_be_said_of_exceptions(assay: Command, bench: Benc
     ran = assay("rules")
     assert (ran.code, ran.out) == (2, "")
     assert "Silent of d: there is no such alert; take one of FieldDrift" in ran.err
+
+
+def test_rules_as_a_resource_touch_nothing_else(assay: Command, bench: Bench) -> None:
+    bench.contract("d", {"a": NUMBER})
+    ran = assay("rules", "--format", "prometheus-rule")
+    assert ran.code == 0
+    assert "kind: PrometheusRule" in ran.out
+    assert not (bench.folder / "promconfig").exists()
+    written = assay("rules", "--format", "prometheus-rule", "-o", "made/rule.yaml")
+    assert (written.code, written.out) == (0, "")
+    assert (bench.folder / "made" / "rule.yaml").read_text() == ran.out
+    document = assay("rules", "--format", "pod-monitor", "--json").document
+    assert (document["format"], "kind: PodMonitor" in document["text"]) == ("pod-monitor", True)
+    assert assay("rules", "--format", "pod-monitor", "-o", ".").code == 2
+
+
+def test_alerts_link_to_where_people_reach_the_service(
+    assay: Command, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.contract("d", {"a": NUMBER})
+    monkeypatch.setenv("ASSAY_PUBLIC_URL", "https://assay.example/")
+    assert assay("rules").code == 0
+    rules = (bench.folder / "promconfig" / "data_quality_rules.yml").read_text()
+    assert "runbook_url: https://assay.example/ui/runbook#silence" in rules
+    assert "127.0.0.1" not in rules

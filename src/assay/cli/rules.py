@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -40,18 +41,37 @@ def rules(
         typer.Option(help="With --audit: the rules of this version, active or not.", metavar="DATASET@N"),
     ] = None,
     store: StoreOption = None,
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="Print a resource for Kubernetes in place of files: prometheus-rule or pod-monitor.",
+            metavar="FORMAT",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="With --format: write it there.", metavar="FILE", dir_okay=False),
+    ] = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Render `promconfig/` and `app/contracts.py` from the active contracts; promtool checks the rules where it is."""
     settings = configuration.load(store=store)
     if audit:
+        if format_ is not None or output is not None:
+            raise UsageError("an audit lists alarms and renders nothing: leave out --format and --output")
         _audit(settings, _DAYS if days is None else days, contract, as_json=as_json)
         return
     for name, given in (("--days", days), ("--contract", contract), ("--store", store)):
         if given is not None:
             raise UsageError(f"{name} is for an audit: assay rules --audit {name} {given}")
     workspace = Workspace(settings)
+    if format_ is not None:
+        _resource(workspace, format_, output, as_json=as_json)
+        return
+    if output is not None:
+        raise UsageError(f"--output is for a resource: assay rules --format prometheus-rule --output {output}")
     rendered = workspace.render(force=force, thoroughly=True)
     written, checked = rendered
     text = "\n".join(map(str, written)) if written else "nothing has changed"
@@ -60,10 +80,36 @@ def rules(
     _say_remarks(workspace)
 
 
+def _resource(workspace: Workspace, kind: str, output: Path | None, *, as_json: bool) -> None:
+    """Print a resource for Kubernetes, or write it; nothing else of the workspace is touched."""
+    from assay.monitor.operator import RESOURCES
+
+    if kind not in RESOURCES:
+        raise UsageError(f'there is no format "{kind}"; take {" or ".join(RESOURCES)}')
+    data, checked = workspace.resource(kind)
+    text = data.decode()
+    if output is not None:
+        from assay.files import write_atomic
+
+        try:
+            write_atomic(output, data)
+        except OSError as error:
+            raise UsageError(f"{output} cannot be written: {error}") from error
+    if output is None or as_json:
+        result(text.removesuffix("\n"), {"format": kind, "text": text, "checked": checked}, as_json=as_json)
+    if not checked:
+        _say_unchecked()
+    _say_remarks(workspace)
+
+
 def say_rendered(rendered: Rendered) -> None:
     """Tell where nobody has checked the rules."""
     if not rendered[1]:
-        say("assay: promtool is not here, so the rules were not checked; it comes with Prometheus")
+        _say_unchecked()
+
+
+def _say_unchecked() -> None:
+    say("assay: promtool is not here, so the rules were not checked; it comes with Prometheus")
 
 
 def _say_remarks(workspace: Workspace) -> None:

@@ -18,7 +18,7 @@ from assay.monitor.recording import Recording, constants, exceptions, recordings
 from assay.monitor.rule_settings import RuleSettings, duration_text, read_intervals, seconds
 from assay.monitor.yaml_text import Line, yaml_text
 
-__all__ = ["RULES_FILE", "RuleSettings", "header", "read_intervals", "render_rules"]
+__all__ = ["RULES_FILE", "RuleSettings", "header", "read_intervals", "render_rules", "rule_groups"]
 
 RULES_FILE = "data_quality_rules.yml"
 
@@ -30,6 +30,16 @@ def render_rules(contracts: Sequence[Contract], settings: RuleSettings) -> bytes
         UsageError: the settings contradict each other.
     """
     contracts = sorted(contracts, key=lambda contract: contract.dataset)
+    groups = rule_groups(contracts, settings)
+    return (header("Alerting rules", contracts, settings) + yaml_text({"groups": groups})).encode()
+
+
+def rule_groups(contracts: Sequence[Contract], settings: RuleSettings) -> list[dict[str, Any]]:
+    """The groups of rules for these contracts, in the order of their datasets, as a rules file has them.
+
+    Raises:
+        UsageError: the settings contradict each other.
+    """
     profiled = any(binned_fields(contract) for contract in contracts)
     # One group: its rules are evaluated in this order, at one time, each seeing what those before it recorded.
     rules = [_constant(rule) for rule in constants(contracts, settings)]
@@ -37,8 +47,7 @@ def render_rules(contracts: Sequence[Contract], settings: RuleSettings) -> bytes
     seasonal = settings.volume_windows() is not None and any(map(volume_waves, contracts))
     rules += [_recording(rule) for rule in recordings(settings, profiled=profiled, seasonal=seasonal)]
     rules += [_alert(rule, settings) for rule in alerts(settings, profiled=profiled)]
-    group = {"name": "assay", "interval": duration_text(settings.evaluation_interval_s), "rules": rules}
-    return (header("Alerting rules", contracts, settings) + yaml_text({"groups": [group]})).encode()
+    return [{"name": "assay", "interval": duration_text(settings.evaluation_interval_s), "rules": rules}]
 
 
 def header(what: str, contracts: Sequence[Contract], settings: RuleSettings) -> str:
