@@ -4,6 +4,7 @@ Settings, from the environment:
     ANOMALY  what is wrong with the events; `python locustfile.py` names the kinds. Not set: nothing.
     RATE     events a second for each user (20).
     SEED     the same seed sends the same events. Not set: others in every run.
+    ASSAY_API_KEY  the key to send with them, where the service asks for one.
 """
 
 from __future__ import annotations
@@ -117,6 +118,9 @@ SILENCE_AFTER_S = 15.0
 KIND = os.environ.get("ANOMALY", "")
 RATE = float(os.environ.get("RATE", "20"))
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))
+HEADERS = {"X-Assay-Source": "locust"}
+if os.environ.get("ASSAY_API_KEY"):
+    HEADERS["Authorization"] = f"Bearer {os.environ['ASSAY_API_KEY']}"
 REFUSED = "/collect (refused)"  # a line of its own in Locust's statistics
 
 if KIND and KIND not in ANOMALIES:
@@ -148,8 +152,7 @@ class AgrawalUser(FastHttpUser):
         event = next(self._events)
         if KIND:
             event = corrupt(KIND, event, self._rng)
-        headers = {"X-Assay-Source": "locust"}
-        with self.client.post("/collect", json=event, headers=headers, catch_response=True) as answer:
+        with self.client.post("/collect", json=event, headers=HEADERS, catch_response=True) as answer:
             AgrawalUser._sent += 1
             if answer.status_code == 422:
                 answer.request_meta["name"] = REFUSED

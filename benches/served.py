@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
+from pathlib import Path
 
 import uvicorn
 import uvloop
@@ -17,9 +18,13 @@ from fastapi import FastAPI
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from assay.assemble import application, http_protocol
+from assay.access.keyring import Keyring
+from assay.access.keys import KeyFile
+from assay.access.sessions import Sessions
+from assay.assemble import application
 from assay.service.app import App
-from assay.service.guard import Guard
+from assay.service.guard import Door, Guard
+from assay.service.protocol import Protocol
 
 __all__ = ["collecting", "idle"]
 
@@ -35,7 +40,8 @@ async def _noop(scope: Scope, receive: Receive, send: Send) -> None:
 def idle() -> FastAPI:
     """The application that does nothing."""
     app = App()
-    app.collect = Guard(_noop)
+    keyring = Keyring(KeyFile(Path("no.keys")))
+    app.collect = Guard(_noop, Door(keyring, Sessions(keyring)))
     _settle()
     return app
 
@@ -58,7 +64,7 @@ def _serve(port: int) -> None:
     config = uvicorn.Config(
         idle(),
         port=port,
-        http=http_protocol(),
+        http=Protocol,
         access_log=False,
         log_level="critical",
         lifespan="on",

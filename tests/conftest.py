@@ -20,6 +20,7 @@ import pytest
 from fastapi import FastAPI
 
 from assay import settings as configuration
+from assay.access.keys import KeyFile, Scope
 from assay.assemble import application
 from assay.assemble import collector as build
 from assay.contract.document import Contract
@@ -85,6 +86,7 @@ class Bench:
         self.store = folder / "s.duckdb"
         self.log = folder / "s.duckdb.log"
         self.versions = Versions(folder / "contracts")
+        self.keys = KeyFile(folder / "s.duckdb.keys")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "assay.toml").write_text('store = "s.duckdb"\n')
 
@@ -104,6 +106,10 @@ class Bench:
     def enforce(self, dataset: str, properties: Mapping[str, Any], **keywords: Any) -> None:
         """Write a contract and put it in force."""
         self.activate(dataset, self.contract(dataset, properties, **keywords))
+
+    def key(self, *scopes: Scope, name: str = "") -> str:
+        """Make an API key, named as its scopes where it is given no name."""
+        return self.keys.create(name or "-".join(scopes), scopes)[1]
 
     def rows(self, query: str) -> list[Any]:
         """What is in the store; single columns unpacked. Shares the service's own instance of the file."""

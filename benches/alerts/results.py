@@ -180,7 +180,7 @@ _CLEAN: Final = """A service, and Prometheus with scrapes and evaluations every 
 
 """
 _DELAYS: Final = """From the first corrupt event that was sent until Prometheus says `firing`; scrapes and evaluations every 5 s, 100 events a second. Asked every 0.2 s, and the time of the
-answer counts. Ten datasets of one service at once, a fault in each; two such rounds side by side on a machine that others used as well.
+answer counts. Ten datasets of one service at once, a fault in each; up to three such rounds side by side. Other programs used the machine; the rounds went before them.
 
 """
 _FIRST: Final = """

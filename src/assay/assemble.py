@@ -16,9 +16,10 @@ import structlog
 from assay import settings as configuration
 from assay.contract.versions import Versions
 from assay.errors import AssayError, ServiceError, StoreLocked
+from assay.service.stop import Stop
 
 if TYPE_CHECKING:
-    import asyncio
+    from collections.abc import Sequence
 
     from fastapi import FastAPI
 
@@ -26,13 +27,25 @@ if TYPE_CHECKING:
     from assay.ingest.apply import Retention
     from assay.ingest.enforced import Enforced
     from assay.ingest.worker import AnyWorker, Worker
-    from assay.service.collector import Collector
+    from assay.service.collector import Collector, Limits
     from assay.service.errands import Errands
+    from assay.service.guard import Door
+    from assay.service.office import Office
     from assay.settings import Settings
     from assay.store.embedded import DuckDBStore
     from assay.ui.pages import Pages
 
-__all__ = ["application", "collector"]
+__all__ = [
+    "Stop",
+    "application",
+    "apply_command",
+    "collector",
+    "configure_logging",
+    "door",
+    "limits",
+    "opened_store",
+    "serve_alone",
+]
 
 #: Applying gives way to answering where the two want the same core.
 _BEHIND: Final = 10
@@ -50,8 +63,8 @@ _PAGES_NEED: Final = (
 _log = structlog.get_logger("assay")
 
 
-def application(settings: Settings | None = None, built: Collector | None = None) -> FastAPI:
-    """The collection service as an ASGI application, around a collector that was built, or one built when it starts.
+def application(settings: Settings | None = None, built: Office | None = None) -> FastAPI:
+    """The collection service as an ASGI application, around what was built, or a collector built when it starts.
 
     Raises:
         UsageError: a setting is not what it should be.
@@ -60,37 +73,68 @@ def application(settings: Settings | None = None, built: Collector | None = None
     from assay.service.errands import Errands
 
     chosen = configuration.load() if settings is None else settings
-    _configure_logging()
+    configure_logging()
     errands = Errands(_errand_command(chosen))
+    way_in = door(chosen)
     missing = next((name for name in _PAGES_NEED if importlib.util.find_spec(name) is None), None)
     return create_app(
         lambda: built or collector(chosen),
         errands,
-        make_pages=None if missing else lambda running: _pages(running, errands, chosen),
+        way_in,
+        make_pages=None if missing else lambda running: _pages(running, errands, chosen, way_in),
         no_pages=f"the page needs the package {missing}, which is not installed; pip install 'assay[ui]' brings it",
         default_dataset=chosen.default_dataset,
-        allowed_hosts=chosen.allowed_hosts,
-        insecure=chosen.insecure,
     )
 
 
-def _pages(running: Collector, errands: Errands, settings: Settings) -> Pages:
-    """The pages for people, around a collector."""
+def door(settings: Settings, *, is_quiet: bool = False) -> Door:
+    """Who may come in. `is_quiet`: another process says what there is to say of the keys."""
+    from assay.access.keyring import Keyring
+    from assay.access.keys import KeyFile
+    from assay.access.sessions import Sessions
+    from assay.service.guard import Door
+
+    keyring = Keyring(KeyFile(settings.keys_path), is_quiet=is_quiet)
+    return Door(
+        keyring,
+        Sessions(keyring),
+        settings.allowed_hosts,
+        insecure=settings.insecure,
+        metrics_key=settings.metrics_key,
+    )
+
+
+def _pages(running: Office, errands: Errands, settings: Settings, way_in: Door) -> Pages:
+    """The pages for people."""
     from assay.desk import WorkspaceDesk
     from assay.ui.pages import Pages
 
-    return Pages(WorkspaceDesk(running, errands, settings), prometheus_url=settings.prometheus_url)
+    desk = WorkspaceDesk(running, errands, settings)
+    return Pages(desk, way_in.keyring, way_in.sessions, prometheus_url=settings.prometheus_url)
 
 
-def http_protocol() -> type[asyncio.Protocol]:
-    """What uvicorn has to speak HTTP with, for the application to be able to hang up."""
-    from assay.service.protocol import Protocol
+def serve_alone(settings: Settings, stop: Stop) -> None:
+    """Run the service in this process until it is asked to stop.
 
-    return Protocol
+    Raises:
+        ServiceError: it cannot start.
+    """
+    import asyncio
+
+    from assay.service.serving import loop_factory, run
+
+    async def serve() -> None:
+        app = application(settings, collector(settings))
+        await run(app, stop, shutdown_s=settings.shutdown_s, host=settings.host, port=settings.port)
+
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(serve())
 
 
 def collector(settings: Settings, *, apart: bool = True) -> Collector:
     """Open the log and look at the store. The log is applied in a process of its own, or in a thread here.
+
+    It takes events alone, whatever `workers` says.
 
     Raises:
         LogFailed: the log cannot be written, or another process owns it.
@@ -102,19 +146,13 @@ def collector(settings: Settings, *, apart: bool = True) -> Collector:
     from assay.ingest.log import Log
     from assay.monitor.metrics import Metrics
     from assay.monitor.rule_settings import seconds
-    from assay.service.collector import Collector, Limits
+    from assay.service.collector import Collector
     from assay.service.rendered import RenderedModels
-    from assay.store.embedded import DuckDBStore
 
+    settings = settings.model_copy(update={"workers": 1})
     log = Log(settings.log_path, keys_max_bytes=settings.keys_max_bytes)
     try:
-        store = DuckDBStore(settings.store, memory_limit=settings.memory_limit)
-        try:
-            with store.write():
-                pass
-        except StoreLocked as held:
-            _log.warning("events will wait in the log", reason=str(held))
-
+        store = opened_store(settings)
         enforced = Enforced(Versions(settings.contracts))
 
         def make_worker(on_applied: OnApplied, on_trouble: OnTrouble) -> AnyWorker:
@@ -122,14 +160,15 @@ def collector(settings: Settings, *, apart: bool = True) -> Collector:
                 keep_unknown = settings.extra != "ignore"
                 return _worker(
                     store,
-                    settings.log_path,
+                    [settings.log_path],
                     enforced,
                     keep_unknown=keep_unknown,
+                    keys_max_bytes=settings.keys_max_bytes,
                     retention=Retention(seconds(settings.quarantine_max_age), settings.quarantine_max_bytes),
                     on_applied=on_applied,
                     on_trouble=on_trouble,
                 )
-            return ApartWorker(_apart_command(settings), on_applied=on_applied, on_trouble=on_trouble)
+            return ApartWorker(apply_command(settings), on_applied=on_applied, on_trouble=on_trouble)
 
         return Collector(
             log=log,
@@ -138,28 +177,54 @@ def collector(settings: Settings, *, apart: bool = True) -> Collector:
             enforced=enforced,
             metrics=Metrics(),
             rendered=RenderedModels(settings.root / "app" / "contracts.py"),
-            limits=Limits(
-                max_body_bytes=settings.max_body_bytes,
-                max_pending_bytes=settings.max_pending_bytes,
-                log_max_bytes=settings.log_max_bytes,
-                open_datasets=settings.opens_datasets,
-                max_datasets=settings.max_datasets,
-                learning_max_bytes=settings.learning_max_bytes,
-                keep_unknown=settings.extra != "ignore",
-            ),
+            limits=limits(settings),
         )
     except BaseException:
         log.close()
         raise
 
 
-def _apart_command(settings: Settings) -> list[str]:
-    """What starts the process that applies the log: this Python, safe from modules that lie in the current folder."""
+def opened_store(settings: Settings) -> DuckDBStore:
+    """The store, looked at; one that another program holds may be looked at later.
+
+    Raises:
+        StoreFailed: it is damaged.
+    """
+    from assay.store.embedded import DuckDBStore
+
+    store = DuckDBStore(settings.store, memory_limit=settings.memory_limit)
+    try:
+        with store.write():
+            pass
+    except StoreLocked as held:
+        _log.warning("events will wait in the log", reason=str(held))
+    return store
+
+
+def limits(settings: Settings) -> Limits:
+    """A collector's bounds: its share of those that all workers have together."""
+    from assay.service.collector import Limits
+
+    return Limits(
+        max_body_bytes=settings.max_body_bytes,
+        max_pending_bytes=settings.max_pending_bytes // settings.workers,
+        log_max_bytes=settings.log_max_bytes // settings.workers,
+        open_datasets=settings.opens_datasets,
+        max_datasets=settings.max_datasets,
+        learning_max_bytes=settings.learning_max_bytes,
+        keep_unknown=settings.extra != "ignore",
+    )
+
+
+def apply_command(settings: Settings) -> list[str]:
+    """What starts the process that applies the logs of all workers: this Python, safe from modules that lie in the current folder."""
+    from assay.ingest.logs import log_of
     from assay.monitor.rule_settings import seconds
 
     given = {
         "store": str(settings.store),
-        "log": str(settings.log_path),
+        "logs": [str(log_of(settings.log_path, number)) for number in range(settings.workers)],
+        "keys_max_bytes": settings.keys_max_bytes,
         "contracts": str(settings.contracts),
         "memory_limit": settings.memory_limit,
         "keep_unknown": settings.extra != "ignore",
@@ -173,7 +238,6 @@ def apply_apart() -> NoReturn:
     from assay.ingest.apart import serve_apart
     from assay.ingest.apply import Retention
     from assay.ingest.enforced import Enforced
-    from assay.ingest.log_reader import Reader
     from assay.store.embedded import DuckDBStore
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -181,30 +245,32 @@ def apply_apart() -> NoReturn:
     with contextlib.suppress(OSError):
         os.nice(_BEHIND)
     given = json.loads(sys.argv[1])
-    log = Path(given["log"])
     enforced = Enforced(Versions(Path(given["contracts"])))
     store = DuckDBStore(Path(given["store"]), memory_limit=given["memory_limit"])
-    looking = Reader(log)
 
     def make_worker(on_applied: OnApplied, on_status: OnStatus) -> Worker:
         return _worker(
             store,
-            log,
+            [Path(log) for log in given["logs"]],
             enforced,
             keep_unknown=given["keep_unknown"],
+            keys_max_bytes=given["keys_max_bytes"],
             retention=Retention(*given["retention"]),
             on_applied=on_applied,
             on_status=on_status,
         )
 
-    serve_apart(make_worker, looking.last_seq, lambda: enforced.adopt(enforced.refresh()))
+    serve_apart(make_worker, lambda: enforced.adopt(enforced.refresh()))
     sys.stdout.flush()
     os._exit(0)  # a round that nobody waits for any more is undone, not waited for
 
 
 def _errand_command(settings: Settings) -> list[str]:
     """What starts the process that does errands, but for what to do."""
-    given = {"root": str(settings.root.resolve()), **settings.model_dump(mode="json", exclude_none=True)}
+    given = {
+        "root": str(settings.root.resolve()),
+        **settings.model_dump(mode="json", exclude_none=True, exclude={"api_key"}),
+    }
     return [sys.executable, "-P", "-c", "from assay.assemble import errand; errand()", json.dumps(given)]
 
 
@@ -257,20 +323,52 @@ def errand() -> NoReturn:
 
 
 def _worker(
-    store: DuckDBStore, log: Path, enforced: Enforced, *, keep_unknown: bool, retention: Retention, **told: Any
+    store: DuckDBStore,
+    logs: Sequence[Path],
+    enforced: Enforced,
+    *,
+    keep_unknown: bool,
+    keys_max_bytes: int,
+    retention: Retention,
+    **told: Any,
 ) -> Worker:
-    """What applies a log to a store, in a thread. `told` is whom it tells: see `Worker`."""
-    from assay.ingest.apply import Applier
+    """What applies logs to a store, in a thread, those of former workers beside them too.
+
+    The first log is the one that the others are numbered after. `told` is whom it tells: see `Worker`.
+    """
+    from assay.ingest.appliers import Appliers, Rounds
+    from assay.ingest.apply import Applier, Books
+    from assay.ingest.former import Former
     from assay.ingest.log_reader import Reader
+    from assay.ingest.logs import logs_beside
     from assay.ingest.replay import Replayer
     from assay.ingest.worker import Worker
 
-    applier = Applier(store, Reader(log), keep_unknown=keep_unknown, retention=retention)
-    replayer = Replayer(store, enforced.versions, log=log, keep_unknown=keep_unknown)
-    return Worker(applier, judge_for=enforced.get, last_seq=Reader(log).last_seq, replayer=replayer, **told)
+    books = Books()
+
+    def applier(reader: Reader, retention: Retention | None = None) -> Applier:
+        return Applier(store, reader, keep_unknown=keep_unknown, retention=retention, books=books)
+
+    first = applier(Reader(logs[0]), retention)
+    formers = [
+        Former(path, applier, keys_max_bytes=keys_max_bytes) for path in logs_beside(logs[0]) if path not in logs
+    ]
+    rounds: Rounds = first
+    if formers or len(logs) > 1:
+        rounds = Appliers([first, *(applier(Reader(log)) for log in logs[1:])], formers, books)
+    # Whoever asks how far they are does so from other threads.
+    last_of_others = [*(Reader(log).last_seq for log in logs[1:]), *(former.last_seq for former in formers)]
+    return Worker(
+        rounds,
+        judge_for=enforced.get,
+        last_seq=Reader(logs[0]).last_seq,
+        last_of_others=lambda: [last() for last in last_of_others],
+        replayer=Replayer(store, enforced.versions, log=logs[0], keep_unknown=keep_unknown),
+        **told,
+    )
 
 
-def _configure_logging() -> None:
+def configure_logging() -> None:
     """One line an event on stderr: coloured for a person, JSON where nobody looks."""
     for_people = sys.stderr.isatty()
     structlog.configure(

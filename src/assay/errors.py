@@ -18,6 +18,7 @@
           FateUnknown          nobody can say whether what was to be written is there
         StoreLocked          another program holds the store
         StoreFailed          the store is damaged or out of reach
+        KeysFailed           the file of API keys is damaged, or not to be believed
 
 Errors carry what happened as fields and know nothing of HTTP. A message says what, where, and what to do. An event that
 breaks its contract is no error: it is a `Violation`, returned.
@@ -38,6 +39,7 @@ __all__ = [
     "EditedByHand",
     "FateUnknown",
     "KeyReused",
+    "KeysFailed",
     "LogFailed",
     "LogInUse",
     "NotASchema",
@@ -206,3 +208,11 @@ class StoreFailed(ServiceError):
     def __init__(self, path: str, reason: str) -> None:
         self.path = path
         super().__init__(f"store {path}: {reason}")
+
+
+class KeysFailed(ServiceError):
+    """The file of API keys at `path` is damaged, cannot be read or written, or might be somebody else's."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        super().__init__(f"the file of keys {path} {reason}")

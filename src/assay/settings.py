@@ -10,7 +10,16 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ByteSize,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -61,6 +70,7 @@ class Settings(BaseSettings):
     log: Path | None = Field(None, description="The ingest log; by default the store's path with `.log` behind it.")
     host: str = Field("127.0.0.1", description="The address that the service listens on, and where commands find it.")
     port: int = Field(8080, ge=1, le=65535, description="Its port.")
+    workers: int = Field(1, ge=1, le=64, description="How many processes take events.")
     default_dataset: _Name | None = Field(None, description="The dataset that `POST /collect` means.")
     open_datasets: bool | None = Field(
         None, description="Whether an unknown dataset starts to learn; by default on loopback only."
@@ -90,6 +100,12 @@ class Settings(BaseSettings):
     max_datasets: int = Field(100, ge=1, description="How many datasets may be learning at once.")
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field((), description="`Host` names taken beside localhost.")
     insecure: bool = Field(False, description="Take events from other machines without a key. Nothing but collect.")
+    metrics_key: bool = Field(
+        False, description="Whether `GET /metrics` needs a key with the scope `read`, once there is a key."
+    )
+    api_key: SecretStr | None = Field(
+        None, description="The key that commands send to a running service; in the environment, not in a file for git."
+    )
     contracts: Path = Field(Path("contracts"), description="The folder of contracts.")
     budget: float = Field(1e-5, gt=0, lt=1, description="The share of clean events that numeric bounds may refuse.")
     alert_hold: _Duration = Field("5m", description="How long an alert stays up after its condition has gone.")
@@ -115,6 +131,14 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
+    @field_validator("api_key")
+    @classmethod
+    def _can_be_sent(cls, value: SecretStr | None) -> SecretStr | None:
+        text = "" if value is None else value.get_secret_value().strip()
+        if not all("!" <= each <= "~" for each in text):
+            raise ValueError("a key has no spaces, and no letters beyond ASCII")
+        return SecretStr(text) if text else None
+
     @model_validator(mode="after")
     def _absolute(self) -> Self:
         values = {"store": self._place(self.store), "contracts": self._place(self.contracts)}
@@ -135,6 +159,11 @@ class Settings(BaseSettings):
         """Where the ingest log is."""
         assert self.log is not None
         return self.log
+
+    @property
+    def keys_path(self) -> Path:
+        """Where the API keys are known from."""
+        return self.store.with_name(self.store.name + ".keys")
 
     @property
     def url(self) -> str:

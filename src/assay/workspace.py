@@ -69,6 +69,8 @@ class Workspace:
         data = b"" if method == "POST" else None
         # The scheme is http: the address comes from settings.
         request = urllib.request.Request(self.settings.url + path, method=method, data=data)  # noqa: S310
+        if self.settings.api_key is not None:
+            request.add_header("Authorization", f"Bearer {self.settings.api_key.get_secret_value()}")
         try:
             with _open(request, timeout=timeout_s) as answer:
                 document = json.load(answer)
@@ -81,7 +83,8 @@ class Workspace:
                 reason = str(problem.get("detail") or problem["reason"])
             except (ValueError, AttributeError, KeyError):
                 reason = text[:200]
-            raise ServiceError(f"the service at {self.settings.url} answered {error.code}: {reason}") from error
+            hint = "; commands send the key that ASSAY_API_KEY holds" if error.code in {401, 403} else ""
+            raise ServiceError(f"the service at {self.settings.url} answered {error.code}: {reason}{hint}") from error
         except TimeoutError as error:
             raise ServiceError(f"the service at {self.settings.url} gave no answer within {timeout_s:g} s") from error
         except (urllib.error.URLError, ConnectionError, ValueError, http.client.HTTPException):
@@ -95,10 +98,14 @@ class Workspace:
         """
         if self._is_flushed or self.ask("POST", "/flush", _FLUSH_S) is not None:
             return
-        if not self.settings.log_path.exists():
+        from assay.ingest.logs import logs_beside
+
+        beside = logs_beside(self.settings.log_path)
+        if not (beside or self.settings.log_path.exists()):
             return
         from assay.ingest.apply import Applier
         from assay.ingest.enforced import Enforced
+        from assay.ingest.former import Former
         from assay.ingest.log import Log
         from assay.ingest.log_reader import Reader
         from assay.store.embedded import DuckDBStore
@@ -108,7 +115,11 @@ class Workspace:
         with Log(self.settings.log_path, keys_max_bytes=self.settings.keys_max_bytes) as log:
             reader = Reader(self.settings.log_path)
             store = DuckDBStore(self.settings.store, memory_limit=self.settings.memory_limit)
-            applier = Applier(store, reader, keep_unknown=self.settings.extra != "ignore")
+
+            def apply(reader: Reader) -> Applier:
+                return Applier(store, reader, keep_unknown=self.settings.extra != "ignore")
+
+            applier = apply(reader)
             try:
                 while True:
                     applied = patiently(lambda: applier.round(enforced.get))
@@ -119,6 +130,14 @@ class Workspace:
                     log.sweep()
             finally:
                 reader.close()
+            # While the first log is ours, no service runs: what its workers left is brought in, too.
+            for path in beside:
+                former = Former(path, apply, keys_max_bytes=self.settings.keys_max_bytes)
+                try:
+                    while not former.is_done:
+                        patiently(partial(former.round, enforced.get))
+                finally:
+                    former.close()
 
     @contextmanager
     def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:

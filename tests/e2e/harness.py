@@ -29,6 +29,8 @@ from assay.contract.versions import Active, Versions
 ROOT = Path(__file__).parents[2]
 NDJSON = "application/x-ndjson"
 _ASSAY = Path(sys.executable).with_name("assay")
+#: All services of these tests with so many workers: by hand, now and then.
+_WORKERS = int(os.environ.get("ASSAY_E2E_WORKERS", "1"))
 
 
 def until(is_so: Callable[[], bool], timeout_s: float, *, every_s: float = 0.05) -> bool:
@@ -70,9 +72,11 @@ class Answer:
 class Client:
     """One keep-alive connection. For one thread."""
 
-    def __init__(self, port: int, *, source: str = "e2e", timeout_s: float = 30) -> None:
-        self._con = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
-        self._source = source
+    def __init__(
+        self, port: int, *, source: str = "e2e", timeout_s: float = 30, api_key: str = "", host: str = "127.0.0.1"
+    ) -> None:
+        self._con = http.client.HTTPConnection(host, port, timeout=timeout_s)
+        self._headers = {"X-Assay-Source": source} | ({"Authorization": f"Bearer {api_key}"} if api_key else {})
 
     def __enter__(self) -> Self:
         return self
@@ -90,7 +94,7 @@ class Client:
         key: str | None = None,
     ) -> Answer:
         """The answer. Raises OSError or HTTPException when there is none: then nobody knows what became of the body."""
-        headers = {"X-Assay-Source": self._source}
+        headers = dict(self._headers)
         if key is not None:
             headers["Idempotency-Key"] = key
         if body is not None:
@@ -159,7 +163,7 @@ class Service:
             **(environment or {}),
         }
         root.mkdir(parents=True, exist_ok=True)
-        chosen = {"store": "store.duckdb", "port": self.port, **settings}
+        chosen = {"store": "store.duckdb", "port": self.port, "workers": _WORKERS, **settings}
         text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in chosen.items())
         (root / "assay.toml").write_text(text)
         (root / "contracts").mkdir(exist_ok=True)
@@ -195,7 +199,7 @@ class Service:
         """Start it and wait until it is ready."""
         began = time.monotonic()
         self.begin()
-        assert until(self._is_ready_or_ended, 30), f"not ready within 30 s:\n{self.said[-3000:]}"
+        assert until(self._is_ready_or_ended, 60), f"not ready within 60 s:\n{self.said[-3000:]}"
         assert self._process is not None
         assert self._process.poll() is None, f"it ended at once:\n{self.said[-3000:]}"
         self.starts.append(time.monotonic() - began)
@@ -324,6 +328,24 @@ class Service:
         return None if found is None else found["active"]
 
 
+def key(service: Service, name: str, scope: str) -> str:
+    """A key, as a person makes one."""
+    made = service.run("keys", "create", name, "--scope", scope)
+    assert made.returncode == 0, made.stderr
+    return made.stdout.strip()
+
+
+def own_address() -> str:
+    """An address of this machine that others could use; the one of loopback where there is no network."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing: it only finds the way
+        except OSError:
+            return "127.0.0.1"
+        address: str = probe.getsockname()[0]
+        return address
+
+
 @contextlib.contextmanager
 def holding(store: Path) -> Iterator[int]:
     """Another program that has the store open for writing; its pid."""
@@ -414,7 +436,7 @@ rule_files: [data_quality_rules.yml]
 scrape_configs:
   - job_name: assay
     static_configs:
-      - targets: ["127.0.0.1:{port}"]
+      - targets: {targets}
 """
 
 ALERTING = """
@@ -426,12 +448,18 @@ alerting:
 
 
 class Prometheus:
-    """One that scrapes a service, with the rules of the service's workspace."""
+    """One that scrapes services, with the rules of the first one's workspace."""
 
     def __init__(
-        self, program: Path, service: Service, *, interval: str = "1s", alertmanager: int | None = None
+        self,
+        program: Path,
+        service: Service,
+        *others: Service,
+        interval: str = "1s",
+        alertmanager: int | None = None,
+        credentials: Path | None = None,
     ) -> None:
-        """`alertmanager` is the port of who is told of alerts."""
+        """`alertmanager` is the port of who is told of alerts, `credentials` the file with the key to scrape with."""
         self._program = program
         self._service = service
         self._port = free_port()
@@ -440,7 +468,11 @@ class Prometheus:
         self._folder = service.root / "promconfig"
         self._folder.mkdir(exist_ok=True)
         # The rules are made for these intervals: they are read from here.
-        (self._folder / "prometheus.yml").write_text(PROMETHEUS_YML.format(interval=interval, port=service.port))
+        targets = json.dumps([f"127.0.0.1:{each.port}" for each in (service, *others)])
+        (self._folder / "prometheus.yml").write_text(PROMETHEUS_YML.format(interval=interval, targets=targets))
+        if credentials is not None:  # the last lines are those of the one job
+            with (self._folder / "prometheus.yml").open("a") as config:
+                config.write(f"    authorization: {{credentials_file: {credentials}}}\n")
         if alertmanager is not None:
             with (self._folder / "prometheus.yml").open("a") as config:
                 config.write(ALERTING.format(port=alertmanager))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +60,28 @@ class AtOnce:
     def call_soon_threadsafe(self, callback: Callable[..., object], *args: Any) -> object:
         return callback(*args)
 
+    call_soon = call_soon_threadsafe
+
+
+class Turns(AtOnce):
+    """A loop that goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.soon: list[Callable[[], object]] = []
+
+    def call_soon(self, callback: Callable[..., object], *args: Any) -> None:
+        self.soon.append(partial(callback, *args))
+
+    def turn(self) -> None:
+        soon, self.soon = self.soon, []
+        for callback in soon:
+            callback()
+
 
 class Desk:
     """A committer on such a log, and what became of each ticket."""
 
-    def __init__(self, folder: Path, **limits: int) -> None:
+    def __init__(self, folder: Path, loop: AtOnce | None = None, **limits: int) -> None:
         self.log = Gate(folder / "x.log")
         self.ended: dict[int, BaseException | None] = {}
         self.counted: list[int] = []
@@ -73,7 +91,7 @@ class Desk:
             log_max_bytes=limits.get("log", 1 << 20),
             on_committed=self.count,
         )
-        self.committer.start(AtOnce())
+        self.committer.start(loop or AtOnce())
 
     def count(self, _: object, batches: Sequence[Batch], took_s: float) -> None:
         assert took_s >= 0
@@ -103,8 +121,8 @@ class Desk:
 def make(tmp_path: Path) -> Iterator[Callable[..., Desk]]:
     desks: list[Desk] = []
 
-    def desk(**limits: int) -> Desk:
-        desks.append(Desk(tmp_path, **limits))
+    def desk(loop: AtOnce | None = None, **limits: int) -> Desk:
+        desks.append(Desk(tmp_path, loop, **limits))
         return desks[-1]
 
     yield desk
@@ -164,6 +182,56 @@ def test_one_that_only_seems_alone_waits_for_its_turn(make: Callable[..., Desk])
     desk.submit(2, is_alone=True)
     assert desk.ends(2)
     assert isinstance(desk.ended[2], LogFailed)
+
+
+def alone(desk: Desk, loop: Turns) -> None:
+    """One that the loop commits itself; the first of all wakes the thread, and so may a few that were slow."""
+    for number in range(1, 20):
+        assert until(lambda: desk.committer._idle)
+        desk.submit(number, is_alone=True)
+        if loop.soon:
+            return
+        assert desk.ends(number)
+    pytest.fail("every one of them was left to the thread")
+
+
+def test_one_that_is_alone_is_counted_after_its_answer_had_a_turn_to_be_written(make: Callable[..., Desk]) -> None:
+    loop = Turns()
+    desk = make(loop)
+    alone(desk, loop)
+    number = max(desk.ended)
+    loop.turn()
+    assert number not in desk.counted
+    loop.turn()
+    assert desk.counted[-1] == number
+    assert loop.soon == []
+
+
+def test_what_the_loop_cannot_count_as_the_thread_commits_is_counted_by_the_thread(make: Callable[..., Desk]) -> None:
+    loop = Turns()
+    desk = make(loop)
+    alone(desk, loop)
+    number = max(desk.ended)
+    desk.shut(100)
+    loop.turn()
+    loop.turn()
+    assert number not in desk.counted
+    desk.log.open.set()
+    assert desk.ends(100)
+    assert until(lambda: set(desk.counted) >= {number, 100})
+    assert desk.counted.count(number) == 1
+
+
+def test_what_was_left_to_count_is_counted_at_the_end(make: Callable[..., Desk]) -> None:
+    loop = Turns()
+    desk = make(loop)
+    alone(desk, loop)
+    number = max(desk.ended)
+    with desk.committer._committing:  # as while it sweeps
+        loop.turn()
+        loop.turn()
+    desk.committer.stop()
+    assert desk.counted[-1] == number
 
 
 def test_all_who_wait_share_the_next_transaction(make: Callable[..., Desk]) -> None:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from assay import __version__
 from assay import settings as configuration
+from assay.access.keys import SCOPES, KeyFile
 from assay.cli.options import JsonOption
 from assay.cli.output import app, result
 from assay.errors import AssayError, StoreLocked
-from assay.settings import Settings
+from assay.settings import Settings, is_loopback
 from assay.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def _look(settings: Settings) -> Iterator[_Finding]:
         yield _Finding(module, there, "installed" if there else f"missing: pip install 'assay[{extra}]'")
     workspace = Workspace(settings)
     yield _contracts(workspace)
+    yield _keys(settings)
     yield _service(workspace)
     yield _folder("log", settings)
     yield _store(settings)
@@ -79,6 +81,31 @@ def _contracts(workspace: Workspace) -> _Finding:
         )
     names = ", ".join(f"{contract.dataset}@{contract.version}" for contract, _ in active)
     return _Finding("contracts", True, names or "none is active yet")
+
+
+def _keys(settings: Settings) -> _Finding:
+    file = KeyFile(settings.keys_path)
+    try:
+        keys = file.read()
+    except AssayError as error:
+        return _Finding("keys", False, str(error))
+    if keys is None:
+        if is_loopback(settings.host):
+            return _Finding("keys", True, "none: programs on this machine may, and no others")
+        if settings.insecure:
+            return _Finding("keys", True, f"none, and insecure is set: whoever reaches {settings.host} may collect")
+        return _Finding("keys", False, f"none, so nothing may listen on {settings.host}: assay keys create makes one")
+    alive = [key for key in keys if key.revoked_at is None]
+    counts = ", ".join(f"{sum(scope in key.scopes for key in alive)} {scope}" for scope in SCOPES)
+    where = f"{len(alive)} in {settings.keys_path} ({counts})"
+    if (mode := file.mode()) != 0o600:
+        return _Finding("keys", False, f"{where}, whose mode is {mode or 0:o}: chmod 600 {settings.keys_path}")
+    if not alive:
+        return _Finding("keys", False, f"{where}: nobody may anything; assay keys create makes one")
+    sent = (
+        "is set" if settings.api_key is not None else "is not set: a running service answers no command that needs one"
+    )
+    return _Finding("keys", True, f"{where}; ASSAY_API_KEY {sent}")
 
 
 def _service(workspace: Workspace) -> _Finding:

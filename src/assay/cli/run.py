@@ -25,6 +25,7 @@ _COMMANDS: Final = (
     "flush",
     "import",
     "init",
+    "keys",
     "learn",
     "profile",
     "quarantine",

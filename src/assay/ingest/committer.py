@@ -12,6 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, Protocol, TypeAlias
 
 from assay.errors import LogFailed, Overloaded
@@ -33,12 +34,15 @@ _ENOUGH_BYTES: Final = 1 << 20
 
 #: Single events of one contract and source that were committed together.
 Singles: TypeAlias = tuple[Judge, str, list[Single]]
-#: Gets what was committed, after it was answered: single events in groups, the rest, and the seconds it took.
+#: Gets what was committed, as a rule after it was answered: single events in groups, the rest, and the seconds it took.
 OnCommitted: TypeAlias = Callable[[Sequence[Singles], Sequence[Batch], float], None]
 
 
 class Loop(Protocol):
     """The part of an event loop that is needed to answer."""
+
+    def call_soon(self, callback: Callable[..., object], *args: Any) -> object:
+        """Have `callback` called in the next turn of the loop."""
 
     def call_soon_threadsafe(self, callback: Callable[..., object], *args: Any) -> object:
         """Have `callback` called in the loop's thread."""
@@ -47,18 +51,29 @@ class Loop(Protocol):
 class Committer:
     """Owns the log's writing side in a thread of its own. Requests are handed in from one event loop, and answered there."""
 
-    def __init__(self, log: Log, *, max_pending_bytes: int, log_max_bytes: int, on_committed: OnCommitted) -> None:
+    def __init__(
+        self,
+        log: Log,
+        *,
+        max_pending_bytes: int,
+        log_max_bytes: int,
+        on_committed: OnCommitted,
+        counts_first: bool = False,
+    ) -> None:
+        """`counts_first`: nothing is answered before it was counted, where what was counted outlives the process."""
         self._log = log
         self._max_pending_bytes = max_pending_bytes
         self._log_max_bytes = log_max_bytes
         self._on_committed = on_committed
+        self._counts_first = counts_first
         self._loop: Loop | None = None
         self._waiting: list[Ticket] = []
         self._later: list[Ticket] = []  # of these, what the last transaction had no room for
         self._free_through = 0
         self._dropped: list[str] = []
         self._idle = False
-        self._committing = threading.Lock()  # held by whoever commits: nearly always the thread
+        self._committing = threading.Lock()  # held by whoever commits or counts: nearly always the thread
+        self._uncounted: list[Callable[[], None]] = []  # what the event loop committed and left to the thread to count
         self._is_quick = False  # the last commit was
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._stopping = False
@@ -105,9 +120,13 @@ class Committer:
         self._taken_bytes += size
         if is_alone and self._is_quick and self._idle and self._committing.acquire(blocking=False):
             try:
-                self._commit([ticket], 0, settle)
+                count = self._commit([ticket], 0, settle)
             finally:
                 self._committing.release()
+            if count is not None:
+                assert self._loop is not None
+                # The answer is written when the next turn of the loop ends: the one after it is for counting.
+                self._loop.call_soon(self._loop.call_soon, self._count, count)
             return
         self._waiting.append(ticket)
         if self._idle:
@@ -136,7 +155,7 @@ class Committer:
 
     def _run(self) -> None:
         while True:
-            is_busy = self._waiting or self._later or self._free_through or self._dropped
+            is_busy = self._waiting or self._later or self._free_through or self._dropped or self._uncounted
             if not (is_busy or self._stopping or not self._log.is_clean):
                 self._sleep()
             with self._committing:
@@ -149,8 +168,13 @@ class Committer:
         tickets, self._waiting = self._waiting, []
         tickets, self._later = _share(self._later + tickets)
         free_through, self._free_through = self._free_through, 0
+        uncounted, self._uncounted = self._uncounted, []
+        for count in uncounted:
+            count()
         if tickets:
-            self._commit(tickets, free_through, self._settle)
+            committed = self._commit(tickets, free_through, self._settle)
+            if committed is not None:
+                committed()
         elif free_through:
             self._free(free_through)
         elif self._stopping:
@@ -181,8 +205,8 @@ class Committer:
 
     def _commit(
         self, tickets: list[Ticket], free_through: int, tell: Callable[[Sequence[Ticket], LogFailed | None], None]
-    ) -> None:
-        """One transaction; `tell` tells its end to who waits, before anything is counted."""
+    ) -> Callable[[], None] | None:
+        """One transaction; `tell` tells its end to who waits. What is left to do, if anything, is to count it."""
         singles, batches, pieces = _sorted(tickets)
         now_us = time.time_ns() // 1000
         records = [_shared(group, now_us) for group in singles]
@@ -204,14 +228,27 @@ class Committer:
         self._done_bytes += sum(ticket.size_bytes for ticket in tickets)
         self.failure = error
         self._is_quick = error is None and took < _QUICK_S
+        count = partial(self._on_committed, singles, batches, took) if error is None and (singles or batches) else None
+        if count is not None and self._counts_first:
+            count()
+            count = None
         tell(tickets, error)
-        if error is None:
-            if singles or batches:
-                self._on_committed(singles, batches, took)
-            if free_through:
-                self._measure()
-        elif free_through:
+        if error is not None and free_through:
             self._free(free_through)  # alone: it needs less room, and may have the reserve
+        elif free_through:
+            self._measure()
+        return count
+
+    def _count(self, count: Callable[[], None]) -> None:
+        """In the event loop: count what it committed, unless the thread is at it; never two at once."""
+        if self._committing.acquire(blocking=False):
+            try:
+                count()
+            finally:
+                self._committing.release()
+        else:
+            self._uncounted.append(count)
+            self._wake.put(None)
 
     def _probe(self) -> None:
         """Whether the log takes anything again: while it does not, nobody is sent here to find out."""

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from assay.access.keys import IN_SCOPE, Key
 from assay.errors import AssayError, FateUnknown, TooLarge, UnknownDataset, UnsupportedType, UsageError
 from assay.ingest.cloudevents import (
     BATCH,
@@ -105,6 +106,9 @@ class Collect:
                 source = value.decode("utf-8", "replace").strip()[:_LONGEST_SOURCE]
             elif name in _UNUSUAL:
                 unusual = True
+        key: Key | None = scope.get(IN_SCOPE)
+        if key is not None:
+            source = key.name
         dataset = scope["path_params"].get("dataset") or self._default_dataset()
         if dataset is None:
             raise UnknownDataset("", "there is more than one, or none: POST /collect/{dataset}, or set default_dataset")

@@ -1,10 +1,12 @@
-"""The plain endpoints' entries in the API's own documentation, written out."""
+"""The API's own documentation: the plain endpoints' entries, written out, and which key each call needs."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-__all__ = ["COLLECT_PATHS"]
+from assay.service.scopes import needed
+
+__all__ = ["COLLECT_PATHS", "secured"]
 
 _PROBLEM: Final = {"application/problem+json": {"schema": {"type": "object"}}}
 _BODY: Final = {
@@ -86,3 +88,25 @@ COLLECT_PATHS: Final[dict[str, Any]] = {
     "/validate": _operation("Judge events by the default dataset's contract; keep nothing", "validate_default", []),
     "/validate/{dataset}": _operation("Judge events by a dataset's contract; keep nothing", "validate", [_DATASET]),
 }
+
+_SCHEMES: Final = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "a key, as `Authorization: Bearer KEY`"},
+    "api_key": {"type": "apiKey", "in": "header", "name": "X-Api-Key", "description": "a key, as `X-Api-Key: KEY`"},
+}
+_REFUSED: Final = {
+    "401": _problem("No key, none of this service, or one that was revoked"),
+    "403": _problem("The key has not the scope that this needs"),
+}
+
+
+def secured(document: dict[str, Any], *, is_asked: bool, metrics_key: bool) -> dict[str, Any]:
+    """A description with the scope that each call needs; while keys are not asked for, no key is one of the ways."""
+    document.setdefault("components", {})["securitySchemes"] = _SCHEMES
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            scope = needed(method.upper(), path, metrics_key=metrics_key)
+            ways: list[dict[str, Any]] = [] if scope is None else [{name: [scope]} for name in _SCHEMES]
+            operation["security"] = ways if is_asked or scope is None else [{}, *ways]
+            if scope is not None:
+                operation["responses"] |= _REFUSED
+    return document

@@ -53,8 +53,10 @@ class Desk(Protocol):
             StoreLocked, StoreFailed: the store cannot be read now.
         """
 
-    def activate(self, dataset: str, number: int, mode: Mode) -> None:
+    def activate(self, dataset: str, number: int, mode: Mode, *, by: str | None) -> None:
         """Put a version in force, and render what follows from it. Blocks until events are judged by it.
+
+        `by` is the name of the key of who does it; None where keys are not asked for.
 
         Raises:
             AssayError: that cannot be done; nothing is changed then.

@@ -15,6 +15,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from assay.access.keyring import Keyring
+from assay.access.sessions import Sessions
 from assay.contract.diff import diff
 from assay.contract.document import Contract
 from assay.contract.versions import Mode, is_dataset_name
@@ -23,7 +25,9 @@ from assay.errors import AssayError, ContractError, ServiceError, UnknownDataset
 from assay.ingest.validate import Judge
 from assay.monitor.metrics import LEARNING
 from assay.ui import views
+from assay.ui.admission import FIELD, AdminNeeded, Admission, way_back
 from assay.ui.desk import Desk
+from assay.ui.forms import FIELD as TOKEN
 from assay.ui.forms import Forged, Tokens, read_form
 from assay.ui.history import EVERY_S, History
 from assay.ui.jobs import Jobs
@@ -46,10 +50,15 @@ _Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Pages:
-    """The pages of one running collector. `prometheus_url` is where to ask what fires; None: nowhere."""
+    """The pages of one running collector. `prometheus_url` is where to ask what fires; None: nowhere.
 
-    def __init__(self, desk: Desk, *, prometheus_url: str | None = None) -> None:
+    The guard lets nobody see them without a key that may read, once there are keys. For what changes something they ask for
+    one that may do that.
+    """
+
+    def __init__(self, desk: Desk, keyring: Keyring, sessions: Sessions, *, prometheus_url: str | None = None) -> None:
         self._desk = desk
+        self._admission = Admission(keyring, sessions)
         self._prometheus_url = prometheus_url
         self._history = History()
         self._alerts = Alerts()
@@ -79,6 +88,7 @@ class Pages:
         """What to add to the application."""
         reads: dict[str, _Endpoint] = {
             "/ui": self.overview,
+            "/ui/login": self.login,
             "/ui/runbook": self.runbook,
             "/ui/static/{name}": self.static,
             "/ui/jobs/{number:int}": self.job,
@@ -90,6 +100,8 @@ class Pages:
             "/ui/datasets/{dataset}/activate": self.confirm,
         }
         does: dict[str, _Endpoint] = {
+            "/ui/login": self.log_in,
+            "/ui/logout": self.log_out,
             "/ui/datasets/{dataset}/activate": self.activate,
             "/ui/datasets/{dataset}/learn": self.learn,
             "/ui/datasets/{dataset}/try": self.try_out,
@@ -247,19 +259,51 @@ class Pages:
         """There is no such page."""
         return self._page(request, "error.html", 404, title="There is no such page", problem=request.url.path)
 
+    # ---- who a person is
+
+    async def login(self, request: Request) -> Response:
+        """Where a person shows a key."""
+        target = way_back(request.query_params.get("next", ""))
+        if not self._admission.is_asked:
+            return RedirectResponse(target, HTTPStatus.SEE_OTHER)
+        response = self._page(request, "login.html", next=target, problem="")
+        if request.headers.get("sec-fetch-site") == "cross-site":
+            # A link from elsewhere, an alert's perhaps, comes without the session that there may be. From here it goes with it.
+            response.headers["Refresh"] = f"0; url={target}"
+        return response
+
+    async def log_in(self, request: Request) -> Response:
+        """Take a key, and keep a session in its place."""
+        form = await self._form(request)
+        target = way_back(form.get("next", ""))
+        response = RedirectResponse(target, HTTPStatus.SEE_OTHER)
+        problem = self._admission.log_in(request, response, form.get(FIELD, ""))
+        if problem:
+            return self._page(request, "login.html", HTTPStatus.FORBIDDEN, next=target, problem=problem)
+        return response
+
+    async def log_out(self, request: Request) -> Response:
+        """End the session."""
+        await self._form(request)
+        response = RedirectResponse("/ui/login", HTTPStatus.SEE_OTHER)
+        self._admission.log_out(request, response)
+        return response
+
     # ---- what a person does
 
     async def activate(self, request: Request) -> Response:
         """Put a version in force."""
         name, form = self._known(request), await self._form(request)
         number, mode = _whole(form.get("contract", ""), "contract"), _mode(form.get("mode", "enforce"))
-        await asyncio.to_thread(self._desk.activate, name, number, mode)
+        by = self._admission.doer(request, form)
+        await asyncio.to_thread(partial(self._desk.activate, name, number, mode, by=by))
         self._look()
         return RedirectResponse(f"/ui/datasets/{name}/contracts?now={number}", HTTPStatus.SEE_OTHER)
 
     async def learn(self, request: Request) -> Response:
         """Learn the next version, in the background."""
-        name, _ = self._known(request), await self._form(request)
+        name, form = self._known(request), await self._form(request)
+        self._admission.doer(request, form)
         job = self._jobs.start("learn", name, partial(self._desk.learn, name))
         return RedirectResponse(f"/ui/jobs/{job.id}", HTTPStatus.SEE_OTHER)
 
@@ -274,6 +318,7 @@ class Pages:
     async def suggest(self, request: Request) -> Response:
         """Have the version made that lets refused events of one kind in, in the background."""
         name, form = self._known(request), await self._form(request)
+        self._admission.doer(request, form)
         job = self._jobs.start("suggest", name, partial(self._desk.suggest, name, form.get("fingerprint", "")))
         return RedirectResponse(f"/ui/jobs/{job.id}", HTTPStatus.SEE_OTHER)
 
@@ -282,6 +327,8 @@ class Pages:
         name, form = self._known(request), await self._form(request)
         number = _whole(form["contract"], "contract") if form.get("contract") else None
         dry_run = form.get("dry_run") != "no"
+        if not dry_run:
+            self._admission.doer(request, form)
 
         def work(_: Callable[[float], object]) -> Mapping[str, Any]:
             found = self._desk.replay(name, number, dry_run=dry_run)
@@ -336,6 +383,9 @@ class Pages:
             health=self._desk.health(),
             url=self._desk.url,
             learning_label=LEARNING,
+            key=self._admission.key(request),
+            may_do=self._admission.may_do(request),
+            with_key='-H "Authorization: Bearer $KEY" ' if self._admission.is_asked else "",
             **values,
         )
         if fresh is not None:
@@ -348,6 +398,11 @@ class Pages:
         async def answer(request: Request) -> Response:
             try:
                 return await endpoint(request)
+            except AdminNeeded as asked:
+                form = {name: value for name, value in asked.form.items() if name != TOKEN}
+                return self._page(
+                    request, "admin.html", HTTPStatus.FORBIDDEN, form=form, problem=asked.reason, doing=request.url.path
+                )
             except AssayError as error:
                 status = next(status for kind, status in _STATUS if isinstance(error, kind))
                 title = "There is no such thing here" if status == HTTPStatus.NOT_FOUND else "That did not work"

@@ -15,6 +15,10 @@ async function refresh() {
   let fresh;
   try {
     const answer = await fetch(window.location.href, { headers: { Accept: "text/html" } });
+    if (answer.redirected) {
+      window.location.reload(); // the session has ended: to where a key is shown
+      return;
+    }
     if (!answer.ok) return;
     fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   } catch {
