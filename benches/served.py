@@ -21,9 +21,10 @@ from starlette.types import Receive, Scope, Send
 from assay.access.keyring import Keyring
 from assay.access.keys import KeyFile
 from assay.access.sessions import Sessions
-from assay.assemble import application, http_protocol
+from assay.assemble import application
 from assay.service.app import App
 from assay.service.guard import Door, Guard
+from assay.service.protocol import Protocol
 
 __all__ = ["collecting", "idle"]
 
@@ -63,7 +64,7 @@ def _serve(port: int) -> None:
     config = uvicorn.Config(
         idle(),
         port=port,
-        http=http_protocol(),
+        http=Protocol,
         access_log=False,
         log_level="critical",
         lifespan="on",

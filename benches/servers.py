@@ -25,6 +25,7 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 #: What a process that the service starts is for, by a word of how it is started.
 _ROLES: Final = {
     "apply_apart": "the process that applies",
+    "assay.workers": "the workers",
     "spawn_main": "the processes that judge",
     "resource_tracker": "the processes that judge",
 }

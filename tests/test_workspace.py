@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from assay.contract.document import Contract
+from assay.contract.versions import Active
 from assay.errors import LogInUse, ServiceError, StoreFailed, UnknownDataset
+from assay.ingest.log import Log
+from assay.ingest.logs import log_of, logs_beside
+from assay.ingest.record import Kind, Record
+from assay.ingest.validate import Judge
 from assay.settings import load
 from assay.workspace import Workspace
 from tests.conftest import NUMBER, Bench
@@ -134,3 +140,16 @@ def test_rendering_names_what_it_wrote_once(bench: Bench, workspace: Workspace) 
     (bench.folder / "promconfig" / "data_quality_rules.yml").unlink()
     assert workspace.render()[0] == [Path("promconfig/data_quality_rules.yml")]
     assert {name: (bench.folder / name).read_bytes() for name in names} == before
+
+
+def test_a_flush_brings_in_what_former_workers_left(workspace: Workspace) -> None:
+    versions = workspace.versions
+    versions.add(Contract.parse({"type": "object", "properties": {"id": {"type": "integer"}}}, dataset="d"))
+    judge = Judge(versions.load("d", 1), Active(1))
+    for number in range(3):
+        with Log(log_of(workspace.settings.log_path, number)) as log:
+            log.append([Record(Kind.EVENTS, "d", judge.contract, "s", "", 10**15, 1, b'[{"id": %d}]' % number)])
+    workspace.flush()
+    with workspace.connection() as con:
+        assert con.execute("SELECT id FROM d ORDER BY id").fetchall() == [(0,), (1,), (2,)]
+    assert logs_beside(workspace.settings.log_path) == []

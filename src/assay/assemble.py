@@ -17,25 +17,36 @@ import structlog
 from assay import settings as configuration
 from assay.contract.versions import Versions
 from assay.errors import AssayError, ServiceError, StoreLocked, StoreUnreachable
+from assay.service.stop import Stop
 
 if TYPE_CHECKING:
-    import asyncio
+    from collections.abc import Sequence
 
     from fastapi import FastAPI
 
-    from assay.access.keyring import Keyring
-    from assay.access.sessions import Sessions
     from assay.ingest.apart import OnApplied, OnStatus, OnTrouble
     from assay.ingest.apply import Retention
     from assay.ingest.enforced import Enforced
     from assay.ingest.worker import AnyWorker, Worker
-    from assay.service.collector import Collector
+    from assay.service.collector import Collector, Limits
     from assay.service.errands import Errands
+    from assay.service.guard import Door
+    from assay.service.office import Office
     from assay.settings import Settings
     from assay.store.opening import AnyStore
     from assay.ui.pages import Pages
 
-__all__ = ["application", "collector"]
+__all__ = [
+    "Stop",
+    "application",
+    "apply_command",
+    "collector",
+    "configure_logging",
+    "door",
+    "limits",
+    "opened_store",
+    "serve_alone",
+]
 
 #: Applying gives way to answering where the two want the same core.
 _BEHIND: Final = 10
@@ -53,54 +64,78 @@ _PAGES_NEED: Final = (
 _log = structlog.get_logger("assay")
 
 
-def application(settings: Settings | None = None, built: Collector | None = None) -> FastAPI:
-    """The collection service as an ASGI application, around a collector that was built, or one built when it starts.
+def application(settings: Settings | None = None, built: Office | None = None) -> FastAPI:
+    """The collection service as an ASGI application, around what was built, or a collector built when it starts.
 
     Raises:
         UsageError: a setting is not what it should be.
     """
-    from assay.access.keyring import Keyring
-    from assay.access.keys import KeyFile
-    from assay.access.sessions import Sessions
     from assay.service.app import create_app
     from assay.service.errands import Errands
-    from assay.service.guard import Door
 
     chosen = configuration.load() if settings is None else settings
-    _configure_logging()
+    configure_logging()
     errands = Errands(_errand_command(chosen))
-    keyring = Keyring(KeyFile(chosen.keys_path))
-    sessions = Sessions(keyring)
-    door = Door(keyring, sessions, chosen.allowed_hosts, insecure=chosen.insecure, metrics_key=chosen.metrics_key)
+    way_in = door(chosen)
     missing = next((name for name in _PAGES_NEED if importlib.util.find_spec(name) is None), None)
     return create_app(
         lambda: built or collector(chosen),
         errands,
-        door,
-        make_pages=None if missing else lambda running: _pages(running, errands, chosen, keyring, sessions),
+        way_in,
+        make_pages=None if missing else lambda running: _pages(running, errands, chosen, way_in),
         no_pages=f"the page needs the package {missing}, which is not installed; pip install 'assay[ui]' brings it",
         default_dataset=chosen.default_dataset,
     )
 
 
-def _pages(running: Collector, errands: Errands, settings: Settings, keyring: Keyring, sessions: Sessions) -> Pages:
-    """The pages for people, around a collector."""
+def door(settings: Settings, *, is_quiet: bool = False) -> Door:
+    """Who may come in. `is_quiet`: another process says what there is to say of the keys."""
+    from assay.access.keyring import Keyring
+    from assay.access.keys import KeyFile
+    from assay.access.sessions import Sessions
+    from assay.service.guard import Door
+
+    keyring = Keyring(KeyFile(settings.keys_path), is_quiet=is_quiet)
+    return Door(
+        keyring,
+        Sessions(keyring),
+        settings.allowed_hosts,
+        insecure=settings.insecure,
+        metrics_key=settings.metrics_key,
+    )
+
+
+def _pages(running: Office, errands: Errands, settings: Settings, way_in: Door) -> Pages:
+    """The pages for people."""
     from assay.desk import WorkspaceDesk
     from assay.ui.pages import Pages
 
     desk = WorkspaceDesk(running, errands, settings)
-    return Pages(desk, keyring, sessions, prometheus_url=settings.prometheus_url)
+    return Pages(desk, way_in.keyring, way_in.sessions, prometheus_url=settings.prometheus_url)
 
 
-def http_protocol() -> type[asyncio.Protocol]:
-    """What uvicorn has to speak HTTP with, for the application to be able to hang up."""
-    from assay.service.protocol import Protocol
+def serve_alone(settings: Settings, stop: Stop) -> None:
+    """Run the service in this process until it is asked to stop.
 
-    return Protocol
+    Raises:
+        ServiceError: it cannot start.
+    """
+    import asyncio
+
+    from assay.service.serving import loop_factory, run
+
+    async def serve() -> None:
+        app = application(settings, collector(settings))
+        await run(app, stop, shutdown_s=settings.shutdown_s, host=settings.host, port=settings.port)
+
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(serve())
 
 
 def collector(settings: Settings, *, apart: bool = True) -> Collector:
     """Open the log and look at the store. The log is applied in a process of its own, or in a thread here.
+
+    It takes events alone, whatever `workers` says.
 
     Raises:
         LogFailed: the log cannot be written, or another process owns it.
@@ -110,22 +145,15 @@ def collector(settings: Settings, *, apart: bool = True) -> Collector:
     from assay.ingest.apply import Retention
     from assay.ingest.enforced import Enforced
     from assay.ingest.log import Log
-    from assay.ingest.log_reader import Reader
     from assay.monitor.metrics import Metrics
     from assay.monitor.rule_settings import seconds
-    from assay.service.collector import Collector, Limits
+    from assay.service.collector import Collector
     from assay.service.rendered import RenderedModels
-    from assay.store.opening import open_store
 
+    settings = settings.model_copy(update={"workers": 1})
     log = Log(settings.log_path, keys_max_bytes=settings.keys_max_bytes)
     try:
-        store = open_store(settings.where, log=Reader(settings.log_path).id, memory_limit=settings.memory_limit)
-        try:
-            with store.write():
-                pass
-        except (StoreLocked, StoreUnreachable) as trouble:
-            _log.warning("events will wait in the log", reason=str(trouble))
-
+        store = opened_store(settings)
         enforced = Enforced(Versions(settings.contracts))
 
         def make_worker(on_applied: OnApplied, on_trouble: OnTrouble) -> AnyWorker:
@@ -133,15 +161,16 @@ def collector(settings: Settings, *, apart: bool = True) -> Collector:
                 keep_unknown = settings.extra != "ignore"
                 return _worker(
                     store,
-                    settings.log_path,
+                    [settings.log_path],
                     enforced,
                     keep_unknown=keep_unknown,
+                    keys_max_bytes=settings.keys_max_bytes,
                     retention=Retention(seconds(settings.quarantine_max_age), settings.quarantine_max_bytes),
                     interval_s=_interval_s(settings),
                     on_applied=on_applied,
                     on_trouble=on_trouble,
                 )
-            return ApartWorker(_apart_command(settings), on_applied=on_applied, on_trouble=on_trouble)
+            return ApartWorker(apply_command(settings), on_applied=on_applied, on_trouble=on_trouble)
 
         return Collector(
             log=log,
@@ -150,23 +179,49 @@ def collector(settings: Settings, *, apart: bool = True) -> Collector:
             enforced=enforced,
             metrics=Metrics(),
             rendered=RenderedModels(settings.root / "app" / "contracts.py"),
-            limits=Limits(
-                max_body_bytes=settings.max_body_bytes,
-                max_pending_bytes=settings.max_pending_bytes,
-                log_max_bytes=settings.log_max_bytes,
-                open_datasets=settings.opens_datasets,
-                max_datasets=settings.max_datasets,
-                learning_max_bytes=settings.learning_max_bytes,
-                keep_unknown=settings.extra != "ignore",
-            ),
+            limits=limits(settings),
         )
     except BaseException:
         log.close()
         raise
 
 
-def _apart_command(settings: Settings) -> list[str]:
-    """What starts the process that applies the log: this Python, safe from modules that lie in the current folder."""
+def opened_store(settings: Settings) -> AnyStore:
+    """The store, looked at; one that another program holds may be looked at later.
+
+    Raises:
+        StoreFailed: it is damaged.
+    """
+    from assay.ingest.log_reader import Reader
+    from assay.store.opening import open_store
+
+    store = open_store(settings.where, log=Reader(settings.log_path).id, memory_limit=settings.memory_limit)
+    try:
+        with store.write():
+            pass
+    except (StoreLocked, StoreUnreachable) as trouble:
+        _log.warning("events will wait in the log", reason=str(trouble))
+    return store
+
+
+def limits(settings: Settings) -> Limits:
+    """A collector's bounds: its share of those that all workers have together."""
+    from assay.service.collector import Limits
+
+    return Limits(
+        max_body_bytes=settings.max_body_bytes,
+        max_pending_bytes=settings.max_pending_bytes // settings.workers,
+        log_max_bytes=settings.log_max_bytes // settings.workers,
+        open_datasets=settings.opens_datasets,
+        max_datasets=settings.max_datasets,
+        learning_max_bytes=settings.learning_max_bytes,
+        keep_unknown=settings.extra != "ignore",
+    )
+
+
+def apply_command(settings: Settings) -> list[str]:
+    """What starts the process that applies the logs of all workers: this Python, safe from modules that lie in the current folder."""
+    from assay.ingest.logs import log_of
     from assay.monitor.rule_settings import seconds
 
     lake = settings.lake
@@ -174,7 +229,8 @@ def _apart_command(settings: Settings) -> list[str]:
         "store": str(settings.store),
         "lake": None if lake is None else asdict(lake),
         "interval_s": _interval_s(settings),
-        "log": str(settings.log_path),
+        "logs": [str(log_of(settings.log_path, number)) for number in range(settings.workers)],
+        "keys_max_bytes": settings.keys_max_bytes,
         "contracts": str(settings.contracts),
         "memory_limit": settings.memory_limit,
         "keep_unknown": settings.extra != "ignore",
@@ -197,25 +253,24 @@ def apply_apart() -> NoReturn:
     with contextlib.suppress(OSError):
         os.nice(_BEHIND)
     given = json.loads(sys.argv[1])
-    log = Path(given["log"])
     enforced = Enforced(Versions(Path(given["contracts"])))
-    looking = Reader(log)
     where = Path(given["store"]) if given["lake"] is None else Lake(**given["lake"])
-    store = open_store(where, log=looking.id, memory_limit=given["memory_limit"])
+    store = open_store(where, log=Reader(Path(given["logs"][0])).id, memory_limit=given["memory_limit"])
 
     def make_worker(on_applied: OnApplied, on_status: OnStatus) -> Worker:
         return _worker(
             store,
-            log,
+            [Path(log) for log in given["logs"]],
             enforced,
             keep_unknown=given["keep_unknown"],
+            keys_max_bytes=given["keys_max_bytes"],
             retention=Retention(*given["retention"]),
             interval_s=given["interval_s"],
             on_applied=on_applied,
             on_status=on_status,
         )
 
-    serve_apart(make_worker, looking.last_seq, lambda: enforced.adopt(enforced.refresh()))
+    serve_apart(make_worker, lambda: enforced.adopt(enforced.refresh()))
     sys.stdout.flush()
     os._exit(0)  # a round that nobody waits for any more is undone, not waited for
 
@@ -279,27 +334,47 @@ def errand() -> NoReturn:
 
 def _worker(
     store: AnyStore,
-    log: Path,
+    logs: Sequence[Path],
     enforced: Enforced,
     *,
     keep_unknown: bool,
+    keys_max_bytes: int,
     retention: Retention,
     interval_s: float,
     **told: Any,
 ) -> Worker:
-    """What applies a log to a store, in a thread. `told` is whom it tells: see `Worker`."""
-    from assay.ingest.apply import Applier
+    """What applies logs to a store, in a thread, those of former workers beside them too.
+
+    The first log is the one that the others are numbered after. `told` is whom it tells: see `Worker`.
+    """
+    from assay.ingest.appliers import Appliers, Rounds
+    from assay.ingest.apply import Applier, Books
+    from assay.ingest.former import Former
     from assay.ingest.log_reader import Reader
+    from assay.ingest.logs import logs_beside
     from assay.ingest.replay import Replayer
     from assay.ingest.worker import Worker
 
-    applier = Applier(store, Reader(log), keep_unknown=keep_unknown, retention=retention)
-    replayer = Replayer(store, enforced.versions, log=log, keep_unknown=keep_unknown)
+    books = Books()
+
+    def applier(reader: Reader, retention: Retention | None = None) -> Applier:
+        return Applier(store, reader, keep_unknown=keep_unknown, retention=retention, books=books)
+
+    first = applier(Reader(logs[0]), retention)
+    formers = [
+        Former(path, applier, keys_max_bytes=keys_max_bytes) for path in logs_beside(logs[0]) if path not in logs
+    ]
+    rounds: Rounds = first
+    if formers or len(logs) > 1:
+        rounds = Appliers([first, *(applier(Reader(log)) for log in logs[1:])], formers, books)
+    # Whoever asks how far they are does so from other threads.
+    last_of_others = [*(Reader(log).last_seq for log in logs[1:]), *(former.last_seq for former in formers)]
     return Worker(
-        applier,
+        rounds,
         judge_for=enforced.get,
-        last_seq=Reader(log).last_seq,
-        replayer=replayer,
+        last_seq=Reader(logs[0]).last_seq,
+        last_of_others=lambda: [last() for last in last_of_others],
+        replayer=Replayer(store, enforced.versions, log=logs[0], keep_unknown=keep_unknown),
         interval_s=interval_s,
         **told,
     )
@@ -313,7 +388,7 @@ def _interval_s(settings: Settings) -> float:
     return INTERVAL_S if settings.lake is None else seconds(settings.lake_interval)
 
 
-def _configure_logging() -> None:
+def configure_logging() -> None:
     """One line an event on stderr: coloured for a person, JSON where nobody looks."""
     for_people = sys.stderr.isatty()
     structlog.configure(

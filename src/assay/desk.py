@@ -1,4 +1,4 @@
-"""What the pages may ask and do, of a running collector and its workspace. See `ui.desk`."""
+"""What the pages may ask and do, of a running service and its workspace. See `ui.desk`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from assay.workspace import Workspace
 if TYPE_CHECKING:
     from assay.ingest.validate import Judge
     from assay.monitor.metrics import Figures
-    from assay.service.collector import Collector
     from assay.service.errands import Errands
+    from assay.service.office import Office
     from assay.settings import Settings
 
 __all__ = ["WorkspaceDesk"]
@@ -33,11 +33,11 @@ _T = TypeVar("_T")
 
 
 class WorkspaceDesk:
-    """The `ui.desk.Desk` of one collector."""
+    """The `ui.desk.Desk` of one service."""
 
-    def __init__(self, collector: Collector, errands: Errands, settings: Settings) -> None:
-        """Made where the collector's event loop runs."""
-        self._collector = collector
+    def __init__(self, office: Office, errands: Errands, settings: Settings) -> None:
+        """Made where the service's event loop runs."""
+        self._office = office
         self._errands = errands
         self._loop = asyncio.get_running_loop()
         self._workspace = Workspace(settings, is_flushed=True)
@@ -46,21 +46,21 @@ class WorkspaceDesk:
 
     def figures(self) -> Figures:
         """See `Desk.figures`."""
-        return self._collector.metrics.figures()
+        return self._office.metrics.figures()
 
     def judges(self) -> Mapping[str, Judge]:
         """See `Desk.judges`."""
-        return self._collector.enforced.judges
+        return self._office.enforced.judges
 
     def learning(self) -> Mapping[str, int]:
         """See `Desk.learning`."""
-        return self._collector.learning
+        return self._office.learning
 
     def health(self) -> Health:
         """See `Desk.health`."""
-        failure, trouble = self._collector.failure, self._collector.trouble
+        failure, trouble = self._office.failure, self._office.trouble
         try:
-            gauges = self._collector.gauges()
+            gauges = self._office.gauges()
         except (OSError, AssayError):  # a store that cannot be read must not hide the rest
             gauges = {}
         return Health(
@@ -71,25 +71,25 @@ class WorkspaceDesk:
 
     def rejects(self, dataset: str, *, limit: int, group: bool, timeout_s: float) -> Mapping[str, Any]:
         """See `Desk.rejects`."""
-        return self._collector.store.rejects(dataset, limit=limit, group=group, newest=_NEWEST, timeout_s=timeout_s)
+        return self._office.store.rejects(dataset, limit=limit, group=group, newest=_NEWEST, timeout_s=timeout_s)
 
     def activate(self, dataset: str, number: int, mode: Mode, *, by: str | None) -> None:
         """See `Desk.activate`."""
         self.versions.load(dataset, number)
         what = {"do": "activate", "dataset": dataset, "contract": number, "mode": mode, "by": by or "the page"}
         self._wait(self._errands.run(what))
-        self._wait(self._collector.look())
+        self._wait(self._office.look())
 
     def learn(self, dataset: str, tell: Callable[[float], object]) -> Contract:
         """See `Desk.learn`."""
-        self._collector.flush_now(_FLUSH_S)
+        self._office.flush_now(_FLUSH_S)
         learned = self._wait(self._errands.run({"do": "learn", "dataset": dataset, "budget": None}, tell))
         return self.versions.load(dataset, learned["contract"])
 
     def try_out(self, dataset: str, number: int, tell: Callable[[float], object]) -> WhatIf:
         """See `Desk.try_out`."""
         contract = self.versions.load(dataset, number)
-        self._collector.flush_now(_FLUSH_S)
+        self._office.flush_now(_FLUSH_S)
         report = self._workspace.check(dataset, contract, since=datetime.now(UTC) - _DAY, progress=tell)
         return WhatIf(
             number,
@@ -101,7 +101,7 @@ class WorkspaceDesk:
 
     def suggest(self, dataset: str, fingerprint: str, tell: Callable[[float], object]) -> Suggested:
         """See `Desk.suggest`."""
-        self._collector.flush_now(_FLUSH_S)
+        self._office.flush_now(_FLUSH_S)
         proposal = propose(self._workspace, dataset, fingerprints=[fingerprint], progress=tell)
         (group,) = proposal.groups
         tried = group.suggestion
@@ -116,8 +116,8 @@ class WorkspaceDesk:
 
     def replay(self, dataset: str, number: int | None, *, dry_run: bool) -> Mapping[str, Any]:
         """See `Desk.replay`."""
-        return self._wait(self._collector.replay(dataset, number, dry_run=dry_run))
+        return self._wait(self._office.replay(dataset, number, dry_run=dry_run))
 
     def _wait(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """The result of what runs where the collector does."""
+        """The result of what runs where the service does."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()

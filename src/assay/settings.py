@@ -97,6 +97,7 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="The address that the service listens on, and where commands find it.")
     port: int = Field(8080, ge=1, le=65535, description="Its port.")
+    workers: int = Field(1, ge=1, le=64, description="How many processes take events.")
     default_dataset: _Name | None = Field(None, description="The dataset that `POST /collect` means.")
     open_datasets: bool | None = Field(
         None, description="Whether an unknown dataset starts to learn; by default on loopback only."

@@ -98,10 +98,14 @@ class Workspace:
         """
         if self._is_flushed or self.ask("POST", "/flush", _FLUSH_S) is not None:
             return
-        if not self.settings.log_path.exists():
+        from assay.ingest.logs import logs_beside
+
+        beside = logs_beside(self.settings.log_path)
+        if not (beside or self.settings.log_path.exists()):
             return
         from assay.ingest.apply import Applier
         from assay.ingest.enforced import Enforced
+        from assay.ingest.former import Former
         from assay.ingest.log import Log
         from assay.ingest.log_reader import Reader
         from assay.store.opening import open_store
@@ -111,7 +115,11 @@ class Workspace:
         with Log(self.settings.log_path, keys_max_bytes=self.settings.keys_max_bytes) as log:
             reader = Reader(self.settings.log_path)
             store = open_store(self.settings.where, log=reader.id, memory_limit=self.settings.memory_limit)
-            applier = Applier(store, reader, keep_unknown=self.settings.extra != "ignore")
+
+            def apply(reader: Reader) -> Applier:
+                return Applier(store, reader, keep_unknown=self.settings.extra != "ignore")
+
+            applier = apply(reader)
             try:
                 while True:
                     applied = patiently(lambda: applier.round(enforced.get))
@@ -122,6 +130,14 @@ class Workspace:
                     log.sweep()
             finally:
                 reader.close()
+            # While the first log is ours, no service runs: what its workers left is brought in, too.
+            for path in beside:
+                former = Former(path, apply, keys_max_bytes=self.settings.keys_max_bytes)
+                try:
+                    while not former.is_done:
+                        patiently(partial(former.round, enforced.get))
+                finally:
+                    former.close()
 
     @contextmanager
     def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:

@@ -29,6 +29,8 @@ from assay.contract.versions import Active, Versions
 ROOT = Path(__file__).parents[2]
 NDJSON = "application/x-ndjson"
 _ASSAY = Path(sys.executable).with_name("assay")
+#: All services of these tests with so many workers: by hand, now and then.
+_WORKERS = int(os.environ.get("ASSAY_E2E_WORKERS", "1"))
 
 
 def until(is_so: Callable[[], bool], timeout_s: float, *, every_s: float = 0.05) -> bool:
@@ -161,7 +163,7 @@ class Service:
             **(environment or {}),
         }
         root.mkdir(parents=True, exist_ok=True)
-        chosen = {"store": "store.duckdb", "port": self.port, **settings}
+        chosen = {"store": "store.duckdb", "port": self.port, "workers": _WORKERS, **settings}
         text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in chosen.items())
         (root / "assay.toml").write_text(text)
         (root / "contracts").mkdir(exist_ok=True)
@@ -197,7 +199,7 @@ class Service:
         """Start it and wait until it is ready."""
         began = time.monotonic()
         self.begin()
-        assert until(self._is_ready_or_ended, 30), f"not ready within 30 s:\n{self.said[-3000:]}"
+        assert until(self._is_ready_or_ended, 60), f"not ready within 60 s:\n{self.said[-3000:]}"
         assert self._process is not None
         assert self._process.poll() is None, f"it ended at once:\n{self.said[-3000:]}"
         self.starts.append(time.monotonic() - began)
@@ -324,6 +326,24 @@ class Service:
         """The version that the running service enforces."""
         found = self.get("/contracts").document.get(dataset)
         return None if found is None else found["active"]
+
+
+def key(service: Service, name: str, scope: str) -> str:
+    """A key, as a person makes one."""
+    made = service.run("keys", "create", name, "--scope", scope)
+    assert made.returncode == 0, made.stderr
+    return made.stdout.strip()
+
+
+def own_address() -> str:
+    """An address of this machine that others could use; the one of loopback where there is no network."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing: it only finds the way
+        except OSError:
+            return "127.0.0.1"
+        address: str = probe.getsockname()[0]
+        return address
 
 
 @contextlib.contextmanager

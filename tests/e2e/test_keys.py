@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.server
 import re
-import socket
 import stat
 import threading
 import time
@@ -16,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.e2e.browser import browsing, serious
-from tests.e2e.harness import NDJSON, Client, Prometheus, Service, lines, say, until
+from tests.e2e.harness import NDJSON, Client, Prometheus, Service, key, lines, own_address, say, until
 
 pytestmark = pytest.mark.e2e
 
@@ -31,27 +30,9 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
-def key(service: Service, name: str, scope: str) -> str:
-    """A key, as a person makes one."""
-    made = service.run("keys", "create", name, "--scope", scope)
-    assert made.returncode == 0, made.stderr
-    return made.stdout.strip()
-
-
 def collect(service: Service, api_key: str = "", *, host: str = "127.0.0.1") -> int:
     with Client(service.port, api_key=api_key, host=host) as client:
         return client.ask("POST", "/collect/d", EVENT).status
-
-
-def own_address() -> str:
-    """An address of this machine that others could use; the one of loopback where there is no network."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # sends nothing: it only finds the way
-        except OSError:
-            return "127.0.0.1"
-        address: str = probe.getsockname()[0]
-        return address
 
 
 def test_a_service_for_others(tmp_path: Path) -> None:

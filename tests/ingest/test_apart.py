@@ -15,7 +15,7 @@ import duckdb
 import pytest
 
 from assay import settings as configuration
-from assay.assemble import _apart_command
+from assay.assemble import apply_command
 from assay.contract.document import Contract
 from assay.contract.versions import Active, Versions
 from assay.errors import ServiceError, StoreLocked
@@ -41,7 +41,7 @@ class Place:
         self.applied: list[Applied] = []
         self.troubles: list[ServiceError | None] = []
         self.worker = ApartWorker(
-            _apart_command(self.settings),
+            apply_command(self.settings),
             on_applied=lambda applied, _: self.applied.append(applied),
             on_trouble=self.troubles.append,
         )

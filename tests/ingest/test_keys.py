@@ -190,3 +190,20 @@ def test_a_digest_knows_where_a_part_ends() -> None:
     assert digest_of(b"ab", b"c") != digest_of(b"a", b"bc")
     assert digest_of(b"ab", b"c") == digest_of(b"ab", b"c")
     assert len(digest_of()) == 16
+
+
+def test_of_several_logs_what_was_accepted_counts_then_what_came_last(tmp_path: Path) -> None:
+    paths = [tmp_path / f"log.{number}" for number in range(3)]
+    known = [
+        [kept("a", at_us=5, rejected=True), kept("b", at_us=3, rejected=True, answer=b"early")],
+        [kept("a", at_us=4), kept("b", at_us=9, rejected=True, answer=b"late")],
+    ]
+    for path, keys in zip(paths, known, strict=False):
+        with Log(path, clock=lambda: 1) as log:
+            log.append([RECORD], keys=keys)
+    reader = KeyReader(paths[0], paths[1:])  # the last of them is not there
+    found = {key: reader.get(Slot("d", "s", key), 10) for key in ("a", "b", "c")}
+    reader.close()
+    assert not paths[2].exists()
+    assert found["c"] is None
+    assert (found["a"] == kept("a", at_us=4), found["b"] and found["b"].answer) == (True, b"late")

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from assay.assemble import http_protocol
 from assay.errors import FateUnknown
+from assay.service.protocol import Protocol
 from tests.conftest import NUMBER, Bench, until
 
 REQUEST = b"POST /collect/d HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n"
@@ -32,7 +32,7 @@ def test_nothing_is_answered_where_nobody_knows(bench: Bench, monkeypatch: pytes
         append(records, **given)
         raise FateUnknown(bench.log, "disk I/O error")
 
-    config = uvicorn.Config(service.client.app, port=0, log_level="critical", http=http_protocol(), lifespan="on")
+    config = uvicorn.Config(service.client.app, port=0, log_level="critical", http=Protocol, lifespan="on")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

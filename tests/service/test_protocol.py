@@ -14,8 +14,7 @@ import uvicorn
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.assemble import http_protocol
-from assay.service.protocol import Joined
+from assay.service.protocol import Joined, Protocol
 from tests.conftest import NUMBER, Bench, until
 from tests.service.test_hang_up import REQUEST
 
@@ -82,7 +81,7 @@ def port(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """Where a service of the kind that `assay serve` starts listens."""
     bench.enforce("d", {"a": NUMBER})
     app = bench.service().client.app
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", http=http_protocol(), lifespan="on"))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", http=Protocol, lifespan="on"))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

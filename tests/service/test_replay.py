@@ -90,7 +90,7 @@ def test_503_while_another_program_holds_the_store(bench: Bench, monkeypatch: py
     bench.enforce("d", {"a": NUMBER})
     with bench.service() as service:
         refused(service, 200)
-        monkeypatch.setattr("assay.service.collector._REPLAY_S", 0.3)
+        monkeypatch.setattr("assay.service.office._REPLAY_S", 0.3)
         with held(bench.store):
             began = time.monotonic()
             answer = service.client.post("/replay/d")

@@ -39,8 +39,10 @@ class _Known:
 class Keyring:
     """Knows a key when it sees one."""
 
-    def __init__(self, file: KeyFile) -> None:
+    def __init__(self, file: KeyFile, *, is_quiet: bool = False) -> None:
+        """`is_quiet`: another process, which goes by the same file, says what becomes of it."""
         self._file = file
+        self._is_quiet = is_quiet
         self._known = _Known()
         self._stamp: _Stamp | None = None
 
@@ -74,7 +76,8 @@ class Keyring:
         except Exception as error:  # noqa: BLE001  whatever it is, the door stays shut
             trouble = error if isinstance(error, AssayError) else KeysFailed(self._file.path, str(error))
             self._known, self._stamp = _Known(is_asked=True, trouble=trouble), None
-        self._tell(before)
+        if not self._is_quiet:
+            self._tell(before)
 
     async def watch(self) -> None:
         """Look again and again, beside the requests, until cancelled."""

@@ -80,6 +80,7 @@ class _Tell(msgspec.Struct):
     expired: dict[str, int] = msgspec.field(default_factory=dict)
     answers: int = 0
     replayed: Replayed | None = None
+    others: tuple[int, ...] = ()
 
 
 _ask = msgspec.json.Decoder(_Ask).decode
@@ -211,13 +212,14 @@ class ApartWorker:
         if told.took_s is not None:
             applied = Applied(
                 told.through,
+                told.others,
                 gaps=[Gap(first, last) for first, last in told.gaps],
                 not_storable=told.not_storable,
                 in_quarantine=told.in_quarantine,
                 expired=told.expired,
             )
             self._on_applied(applied, told.took_s)
-        self._say(Status(told.through, told.in_quarantine, told.waiting, trouble))
+        self._say(Status(told.through, told.in_quarantine, told.waiting, trouble, told.others))
 
     def _say(self, status: Status) -> None:
         if str(status.trouble) != str(self.status.trouble):
@@ -238,13 +240,8 @@ class _Pipe:
             self._out.flush()
 
 
-def serve_apart(
-    make_worker: Callable[[OnApplied, OnStatus], Worker], last_seq: Callable[[], int], refresh: Callable[[], None]
-) -> None:
-    """The child's main: run the worker that `make_worker` makes until stdin ends.
-
-    `last_seq` asks the log how far it is; `refresh` looks at the contracts anew.
-    """
+def serve_apart(make_worker: Callable[[OnApplied, OnStatus], Worker], refresh: Callable[[], None]) -> None:
+    """The child's main: run the worker that `make_worker` makes until stdin ends. `refresh` looks at the contracts anew."""
     # A stdout of our own: whatever a library prints (DuckDB its progress, say) goes to stderr, and not into the talk.
     pipe = _Pipe(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)
@@ -261,12 +258,13 @@ def serve_apart(
                 applied.not_storable,
                 took_s,
                 applied.expired,
+                others=applied.others,
             )
         )
 
     def on_status(status: Status) -> None:
         trouble = None if status.trouble is None else _Trouble.of(status.trouble)
-        pipe.tell(_Tell(status.through, status.in_quarantine, status.waiting, trouble))
+        pipe.tell(_Tell(status.through, status.in_quarantine, status.waiting, trouble, others=status.others))
 
     def answer(ask: _Ask) -> None:
         told = _Tell(0, 0, waiting=False, answers=ask.number)
@@ -284,7 +282,7 @@ def serve_apart(
         while True:
             time.sleep(_LOOK_S)
             try:
-                behind = last_seq() > worker.status.through
+                behind = worker.is_behind
             except LogFailed:
                 behind = True  # the round says what is wrong
             if behind:

@@ -18,7 +18,7 @@ from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING, Final
 
 from assay.contract.violation import Violation
-from assay.errors import StoreFailed, StoreLocked
+from assay.errors import ServiceError, StoreFailed, StoreLocked
 from assay.ingest.log_reader import Reader
 from assay.ingest.payload import unpack_request
 from assay.ingest.record import REJECTS, Kind, Opening, Stored
@@ -30,7 +30,7 @@ from assay.store.protocol import Conflict, Refused, Reject, Store, Transaction, 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Applied", "Applier", "Gap", "JudgeFor", "Retention"]
+__all__ = ["Applied", "Applier", "Books", "Gap", "JudgeFor", "Retention"]
 
 #: A dataset's judge, or None while it has no active contract.
 JudgeFor = Callable[[str], Judge | None]
@@ -61,13 +61,14 @@ class Retention:
 
 @dataclass(slots=True)
 class Applied:
-    """What a round did. `through` is the log's last sequence number that the store has.
+    """What a round did. `through` is the log's last sequence number that the store has; `others`: of the logs beside it.
 
     `waiting`: events of a dataset that has a contract now are still in `_learning`. `held_s`: for how many seconds nobody
-    else could have the store.
+    else could have the store. `trouble`: what kept some of it from being done.
     """
 
     through: int = 0
+    others: tuple[int, ...] = ()
     events: int = 0
     gaps: list[Gap] = attribute(default_factory=list)
     not_storable: dict[str, int] = attribute(default_factory=dict)
@@ -77,10 +78,24 @@ class Applied:
     waiting: bool = False
     held_s: float = 0.0
     expired: dict[str, int] = attribute(default_factory=dict)
+    trouble: ServiceError | None = None
+
+
+@dataclass(slots=True)
+class Books:
+    """What is known of a store: its marks, and what its quarantine holds. All who apply a log to it share it.
+
+    `edition` tells one store from the next that is put in its place.
+    """
+
+    marks: dict[str, int] = attribute(default_factory=dict)
+    in_quarantine: int = 0
+    quarantine_bytes: int | None = None  # once it was asked
+    edition: int = 0
 
 
 class Applier:
-    """Applies one log to one store. Not thread-safe: one round at a time."""
+    """Applies one log to one store. Not thread-safe: one round at a time, of all that share their books."""
 
     def __init__(
         self,
@@ -89,20 +104,20 @@ class Applier:
         *,
         keep_unknown: bool = True,
         retention: Retention | None = None,
+        books: Books | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`clock` tells Unix time in seconds."""
+        """`books` are shared where other logs are applied to the same store. `clock` tells Unix time in seconds."""
         self._retention = Retention() if retention is None else retention
         self._clock = clock
         self._expire_at = 0.0
-        self._quarantine_bytes: int | None = None  # once it was asked
+        self._books = Books() if books is None else books
+        self._edition = self._books.edition
         self._store = store
         self._log = log
         self._through: int | None = None  # what the store has, once it was asked
-        self._marks: dict[str, int] = {}
         self._openings: list[tuple[Opening, int]] = []  # each with the last number that can be its own
         self._unpack = Unpacker(keep_unknown=keep_unknown)
-        self._in_quarantine = 0
         self._held_s = 0.0
         self._may_wait = True  # events may wait in `_learning` for a contract that is there
 
@@ -112,7 +127,7 @@ class Applier:
 
     def recount(self, in_quarantine: int) -> None:
         """Events were replayed: so many are in quarantine now."""
-        self._in_quarantine = in_quarantine
+        self._books.in_quarantine = in_quarantine
 
     def round(self, judge_for: JudgeFor = lambda _: None) -> Applied:
         """One round: as many records as make a good transaction, and some of the events that waited for a contract.
@@ -124,10 +139,14 @@ class Applier:
         applied = Applied()
         self._held_s = 0.0
         try:
-            if self._through is None:
+            if self._through is None or self._edition != self._books.edition:
+                self._through = None  # until it is matched
+                self._edition = self._books.edition
                 self._through = self._match(applied)
             last = self._log.last_seq()
             records = self._log.read(self._through, _ROUND_BYTES)
+            if records and records[-1].opening != self._openings[-1][0].id:
+                self._look_at_openings()  # the log has a new owner, who goes on where the last one ended
             if not records and last > self._through:
                 self._note_emptied(last, applied)
             self._advance(records, judge_for, applied)
@@ -137,7 +156,7 @@ class Applier:
         with contextlib.suppress(StoreLocked, StoreFailed, Conflict):
             self._expire(applied)
         applied.through = self._through or 0
-        applied.in_quarantine = self._in_quarantine
+        applied.in_quarantine = self._books.in_quarantine
         applied.waiting = self._may_wait
         applied.held_s = self._held_s
         return applied
@@ -178,22 +197,22 @@ class Applier:
         retention, now = self._retention, self._clock()
         if not (retention.max_age_s or retention.max_bytes):
             return
-        excess = (self._quarantine_bytes or 0) - retention.max_bytes if retention.max_bytes else 0
+        excess = (self._books.quarantine_bytes or 0) - retention.max_bytes if retention.max_bytes else 0
         if now < self._expire_at and excess <= 0:
             return
         before = datetime.fromtimestamp(now - retention.max_age_s, UTC) if retention.max_age_s else None
         with self._write() as transaction:
             if retention.max_bytes:
-                if self._quarantine_bytes is None:
-                    self._quarantine_bytes = transaction.quarantine_bytes()
-                excess = self._quarantine_bytes - retention.max_bytes
+                if self._books.quarantine_bytes is None:
+                    self._books.quarantine_bytes = transaction.quarantine_bytes()
+                excess = self._books.quarantine_bytes - retention.max_bytes
             expired = transaction.expire(before, max(excess, 0), _EXPIRED_AT_ONCE)
             in_quarantine = transaction.quarantined()
-        self._in_quarantine = in_quarantine
-        if self._quarantine_bytes is not None:
+        self._books.in_quarantine = in_quarantine
+        if self._books.quarantine_bytes is not None:
             # Where nothing is left to take out, the count has gone astray: it is asked anew.
             astray = excess > 0 and not expired.events
-            self._quarantine_bytes = None if astray else self._quarantine_bytes - expired.size_bytes
+            self._books.quarantine_bytes = None if astray else self._books.quarantine_bytes - expired.size_bytes
         self._expire_at = now if expired.more else now + _EXPIRE_EVERY_S
         applied.expired = expired.events
         applied.more |= expired.more
@@ -201,24 +220,22 @@ class Applier:
     def _pieces(self, last: Stored) -> list[Stored]:
         """The next pieces of a large request."""
         mark = f"{last.opening}/{unpack_request(last.payload).request}"
-        return self._log.pieces(last, self._marks.get(mark, 0), _ROUND_BYTES)
+        return self._log.pieces(last, self._books.marks.get(mark, 0), _ROUND_BYTES)
 
     def _match(self, applied: Applied) -> int:
         """Compare the store's marks with the log. Where to go on from: the last record that the store surely has.
 
         The store keeps a mark for each opening of the log. What was freed beyond an opening's mark is lost to this store.
         """
-        openings = self._log.openings()
-        ends = [opening.base for opening in openings[1:]] + [sys.maxsize]
-        self._openings = list(zip(openings, ends, strict=True))
+        self._look_at_openings()
         freed = self._log.freed_through()
         with self._write() as transaction:
-            self._in_quarantine = transaction.quarantined()
-            self._marks = transaction.marks()
+            self._books.in_quarantine = transaction.quarantined()
+            self._books.marks = transaction.marks()
             through = 0
             lost = []
             for opening, end in self._openings:
-                known = self._marks.get(opening.id, opening.base)
+                known = self._books.marks.get(opening.id, opening.base)
                 gone = min(freed, end)
                 if gone > known:
                     lost.append(Gap(known + 1, gone))
@@ -230,6 +247,11 @@ class Applier:
         applied.gaps += gaps
         return through
 
+    def _look_at_openings(self) -> None:
+        openings = self._log.openings()
+        ends = [opening.base for opening in openings[1:]] + [sys.maxsize]
+        self._openings = list(zip(openings, ends, strict=True))
+
     def _note_gaps(self, transaction: Transaction, gaps: Sequence[Gap]) -> None:
         for gap in gaps:
             transaction.note_gap(self._openings[-1][0].id, gap.first, gap.last)
@@ -238,21 +260,22 @@ class Applier:
         """Tell the store that it has, or never will have, everything up to `through`."""
         for opening, end in self._openings:
             seq = min(through, end)
-            if seq > self._marks.get(opening.id, opening.base):
+            if seq > self._books.marks.get(opening.id, opening.base):
                 transaction.set_mark(opening.id, seq)
-                self._marks[opening.id] = seq
+                self._books.marks[opening.id] = seq
 
     def _mark_piece(self, transaction: Transaction, last: Stored) -> None:
         """Tell the store how far it came within a large request."""
         if not last.ends:
             transaction.set_mark(last.mark, last.piece)
-            self._marks[last.mark] = last.piece
-        elif self._marks.pop(last.mark, None) is not None:
+            self._books.marks[last.mark] = last.piece
+        elif self._books.marks.pop(last.mark, None) is not None:
             transaction.forget_mark(last.mark)
 
     def _note_emptied(self, last: int, applied: Applied) -> None:
         """The log has nothing more, and gave numbers up to `last`: somebody took records out."""
         assert self._through is not None
+        self._look_at_openings()
         gaps = [Gap(self._through + 1, last)]
         with self._write() as transaction:
             self._note_gaps(transaction, gaps)
@@ -263,7 +286,7 @@ class Applier:
     def _apply(self, records: Sequence[Stored], applied: Applied, held: frozenset[bytes] = frozenset()) -> None:
         """Bring records into the store, but for those of requests that it holds already: retries that met another collector."""
         # A store that was put together from others may have a later opening's records already.
-        fresh = [record for record in records if record.seq > self._marks.get(record.opening, 0)]
+        fresh = [record for record in records if record.seq > self._books.marks.get(record.opening, 0)]
         fresh = [record for record in fresh if record.key not in held]
         stamps = frozenset(record.key for record in fresh if record.key)
         work = self._unpack.work(fresh)
@@ -287,7 +310,7 @@ class Applier:
         holes = _holes(self._through, records)
         through = records[-1].seq if records[-1].ends else records[-1].seq - 1
         tables, rejects = self._unpack.tables(work), work.reject_table()
-        marks = dict(self._marks)
+        marks = dict(self._books.marks)
         try:
             with self._write() as transaction:
                 self._check_store(transaction)
@@ -298,9 +321,10 @@ class Applier:
                 self._mark_piece(transaction, records[-1])
         except _Swapped:
             self._through = None  # the store was swapped under us: begin again
+            self._books.edition += 1
             raise
         except BaseException:
-            self._marks = marks
+            self._books.marks = marks
             raise
         self._through = through
         applied.gaps += holes
@@ -311,11 +335,11 @@ class Applier:
         if rejects is None:
             return
         applied.quarantined += rejects.num_rows
-        if self._quarantine_bytes is not None:
-            self._quarantine_bytes += reject_bytes(rejects)
+        if self._books.quarantine_bytes is not None:
+            self._books.quarantine_bytes += reject_bytes(rejects)
 
     def _check_store(self, transaction: Transaction) -> None:
-        if transaction.marks() != self._marks:
+        if transaction.marks() != self._books.marks:
             raise _Swapped
 
     def _bring(self, transaction: Transaction, work: Work, tables: Sequence[Table], rejects: pa.Table | None) -> None:
@@ -323,7 +347,7 @@ class Applier:
             transaction.insert(contract, table)
         if rejects is not None:
             transaction.quarantine(rejects)
-            self._in_quarantine = transaction.quarantined()
+            self._books.in_quarantine = transaction.quarantined()
         for each in work.learning:
             transaction.learn(each.dataset, each.received_at, each.source, each.bodies, each.envelopes)
 

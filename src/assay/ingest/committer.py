@@ -34,7 +34,7 @@ _ENOUGH_BYTES: Final = 1 << 20
 
 #: Single events of one contract and source that were committed together.
 Singles: TypeAlias = tuple[Judge, str, list[Single]]
-#: Gets what was committed, after it was answered: single events in groups, the rest, and the seconds it took.
+#: Gets what was committed, as a rule after it was answered: single events in groups, the rest, and the seconds it took.
 OnCommitted: TypeAlias = Callable[[Sequence[Singles], Sequence[Batch], float], None]
 
 
@@ -51,11 +51,21 @@ class Loop(Protocol):
 class Committer:
     """Owns the log's writing side in a thread of its own. Requests are handed in from one event loop, and answered there."""
 
-    def __init__(self, log: Log, *, max_pending_bytes: int, log_max_bytes: int, on_committed: OnCommitted) -> None:
+    def __init__(
+        self,
+        log: Log,
+        *,
+        max_pending_bytes: int,
+        log_max_bytes: int,
+        on_committed: OnCommitted,
+        counts_first: bool = False,
+    ) -> None:
+        """`counts_first`: nothing is answered before it was counted, where what was counted outlives the process."""
         self._log = log
         self._max_pending_bytes = max_pending_bytes
         self._log_max_bytes = log_max_bytes
         self._on_committed = on_committed
+        self._counts_first = counts_first
         self._loop: Loop | None = None
         self._waiting: list[Ticket] = []
         self._later: list[Ticket] = []  # of these, what the last transaction had no room for
@@ -196,7 +206,7 @@ class Committer:
     def _commit(
         self, tickets: list[Ticket], free_through: int, tell: Callable[[Sequence[Ticket], LogFailed | None], None]
     ) -> Callable[[], None] | None:
-        """One transaction; `tell` tells its end to who waits. What is left to do is to count it."""
+        """One transaction; `tell` tells its end to who waits. What is left to do, if anything, is to count it."""
         singles, batches, pieces = _sorted(tickets)
         now_us = time.time_ns() // 1000
         records = [_shared(group, now_us) for group in singles]
@@ -218,14 +228,16 @@ class Committer:
         self._done_bytes += sum(ticket.size_bytes for ticket in tickets)
         self.failure = error
         self._is_quick = error is None and took < _QUICK_S
+        count = partial(self._on_committed, singles, batches, took) if error is None and (singles or batches) else None
+        if count is not None and self._counts_first:
+            count()
+            count = None
         tell(tickets, error)
-        if error is None:
-            if free_through:
-                self._measure()
-            return partial(self._on_committed, singles, batches, took) if singles or batches else None
-        if free_through:
+        if error is not None and free_through:
             self._free(free_through)  # alone: it needs less room, and may have the reserve
-        return None
+        elif free_through:
+            self._measure()
+        return count
 
     def _count(self, count: Callable[[], None]) -> None:
         """In the event loop: count what it committed, unless the thread is at it; never two at once."""

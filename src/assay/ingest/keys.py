@@ -125,42 +125,52 @@ def _add_bytes(con: sqlite3.Connection, size: int) -> None:
 
 
 class KeyReader:
-    """Looks keys up beside the log's writer. From any thread.
+    """Looks keys up beside those who write them: in one log, and in the `others` that are there. From any thread.
 
     Raises:
-        LogFailed: the log cannot be opened.
+        LogFailed: a log cannot be opened.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, others: Iterable[Path] = ()) -> None:
         self._lock = threading.Lock()
-        try:
-            self._con = connect(path)  # at once: later the file may be gone, and would be made anew
-            self._con.execute("PRAGMA query_only = ON")
-        except sqlite3.Error as error:
-            raise LogFailed(path, str(error)) from error
+        self._logs: list[tuple[Path, sqlite3.Connection]] = []
+        for each in (path, *others):
+            try:
+                con = connect(each, makes=each == path)  # at once: later the file may be gone, and would be made anew
+                con.execute("PRAGMA query_only = ON")
+            except sqlite3.Error as error:
+                if each != path and not each.exists():  # it was moved, and deleted
+                    continue
+                self.close()
+                raise LogFailed(each, str(error)) from error
+            self._logs.append((each, con))
 
     def get(self, slot: Slot, now_us: int) -> Kept | None:
-        """What is known of a key.
+        """What is known of a key. What was accepted counts before what was refused, else what came later.
 
         Raises:
-            LogFailed: the log cannot be read.
+            LogFailed: a log cannot be read.
         """
+        found = [kept for kept in (self._get(path, con, slot, now_us) for path, con in self._logs) if kept is not None]
+        return max(found, key=lambda kept: (not kept.rejected, kept.at_us), default=None)
+
+    def _get(self, path: Path, con: sqlite3.Connection, slot: Slot, now_us: int) -> Kept | None:
         try:
             with self._lock:
-                rows = self._con.execute(  # to its end, or the statement would hold back the log's checkpoints
+                rows = con.execute(  # to its end, or the statement would hold back the log's checkpoints
                     "SELECT digest, at_us, rejected, status, answer FROM idempotency"
                     " WHERE dataset = ? AND source = ? AND key = ? AND at_us > ?",
                     (*slot, now_us - LIFETIME_S * 1_000_000),
                 ).fetchall()
         except sqlite3.Error as error:
-            raise LogFailed(self._path, str(error)) from error
+            raise LogFailed(path, str(error)) from error
         if not rows:
             return None
         digest, at_us, rejected, status, answer = rows[0]
         return Kept(slot, digest, at_us, bool(rejected), status, answer)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the files."""
         with self._lock:
-            self._con.close()
+            for _, con in self._logs:
+                con.close()

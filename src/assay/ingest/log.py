@@ -318,6 +318,10 @@ class Log:
         )
         return {dataset: last_us / 1e6 for dataset, last_us in rows}
 
+    def has_keys(self, after_us: int) -> bool:
+        """Whether it knows a key that is younger than that."""
+        return self._con.execute("SELECT 1 FROM idempotency WHERE at_us > ? LIMIT 1", [after_us]).fetchone() is not None
+
     def is_empty(self) -> bool:
         """Whether the store has everything."""
         left = "SELECT 1 FROM record UNION ALL SELECT 1 FROM piece LIMIT 1"

@@ -8,6 +8,7 @@ from dataclasses import field as attribute
 from enum import IntEnum
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from assay.contract.document import Contract
 
@@ -88,13 +89,16 @@ class Opening:
     base: int
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection in autocommit mode, durable at each commit.
+def connect(path: Path, *, makes: bool = True) -> sqlite3.Connection:
+    """A connection in autocommit mode, durable at each commit. `makes`: the file is made where there is none.
 
     Raises:
         sqlite3.Error: it is no database, or cannot be opened.
     """
-    con = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False, cached_statements=32)
+    name = f"file:{quote(str(path))}?mode={'rwc' if makes else 'rw'}"
+    con = sqlite3.connect(
+        name, timeout=10, isolation_level=None, check_same_thread=False, cached_statements=32, uri=True
+    )
     con.execute("PRAGMA auto_vacuum = INCREMENTAL")  # takes effect in a new file alone
     con.execute("PRAGMA journal_mode = WAL")
     con.execute("PRAGMA synchronous = FULL")

@@ -20,6 +20,7 @@ from assay.contract.versions import Active, Mode, Versions
 from assay.contract.violation import Violation, field_label
 from assay.ingest.again import Again, judge_again, reasons_of
 from assay.ingest.keys import KeyReader, Slot
+from assay.ingest.logs import logs_beside
 from assay.ingest.sieve import refusal, sieve
 from assay.ingest.validate import Judge
 from assay.ingest.work import Event, Unpacker, Work
@@ -290,7 +291,7 @@ class Replayer:
         if self._log is None:
             return False
         if self._keys is None:
-            self._keys = KeyReader(self._log)
+            self._keys = KeyReader(self._log, logs_beside(self._log))
         known = self._keys.get(slot, time.time_ns() // 1_000)
         return known is not None and (not known.rejected or known.digest != digest)
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as attribute
+from operator import ge
 from typing import Final, Protocol
 
 from assay.errors import AssayError, LogFailed, ServiceError, StoreFailed, StoreLocked
-from assay.ingest.apply import Applied, Applier, JudgeFor
+from assay.ingest.appliers import Rounds
+from assay.ingest.apply import Applied, JudgeFor
 from assay.ingest.replay import Portion, Replayed, Replayer
 
 __all__ = ["INTERVAL_S", "AnyWorker", "Status", "Worker"]
@@ -28,13 +30,18 @@ _SLOW_S: Final = 45.0
 class Status:
     """How applying goes: `trouble` is None when all is well, else what keeps the store from taking events.
 
-    `waiting`: events of a dataset that has a contract now are still in `_learning`.
+    `through` and `others` are as in `Applied`. `waiting`: events of a dataset that has a contract now are still in `_learning`.
     """
 
     through: int = 0
     in_quarantine: int = 0
     waiting: bool = False
     trouble: ServiceError | None = None
+    others: tuple[int, ...] = ()
+
+    def has(self, last: int, others: Sequence[int]) -> bool:
+        """Whether the store has each log up to a number."""
+        return self.through >= last and all(map(ge, self.others or [0] * len(others), others))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +93,18 @@ class Worker:
 
     def __init__(
         self,
-        applier: Applier,
+        applier: Rounds,
         *,
         judge_for: JudgeFor,
         last_seq: Callable[[], int],
+        last_of_others: Callable[[], Sequence[int]] = tuple,
         on_applied: Callable[[Applied, float], None],
         on_trouble: Callable[[ServiceError | None], None] = lambda _: None,
         on_status: Callable[[Status], None] = lambda _: None,
         replayer: Replayer | None = None,
         interval_s: float = INTERVAL_S,
     ) -> None:
-        """`on_applied` gets each round that moved something and the seconds it took.
+        """`last_seq` asks the log how far it is, `last_of_others` those beside it. `on_applied` gets each round that moved something and the seconds it took.
 
         `on_trouble` gets each change of what keeps the store from taking events, `on_status` each change of the status.
         Rounds begin `interval_s` apart, unless more waits than one takes.
@@ -106,6 +114,7 @@ class Worker:
         self._jobs: list[_Job] = []
         self._judge_for = judge_for
         self._last_seq = last_seq
+        self._last_of_others = last_of_others
         self._on_applied = on_applied
         self._on_trouble = on_trouble
         self._on_status = on_status
@@ -149,12 +158,12 @@ class Worker:
             ServiceError: it is not: something is in the way, and for `timeout_s` seconds nothing was moved.
         """
         self._applier.contracts_changed()  # whoever saw a contract active may flush before this thread was told of it
-        target = self._last_seq()
+        target = self._last_seq(), self._last_of_others()
         began = time.monotonic()
         with self._changed:
             rounds = self._rounds
             # Even with nothing to move, one whole round must have gone by: it may be moving what was learning.
-            while self._rounds <= rounds or not self._has(target):
+            while self._rounds <= rounds or not self._has(*target):
                 patience_s = _SLOW_S if self.status.trouble is None else timeout_s
                 left = max(began, self._moved_at) + patience_s - time.monotonic()
                 if left <= 0:
@@ -182,10 +191,19 @@ class Worker:
             raise job.failure or ServiceError("the portion was not replayed")
         return job.done
 
-    def _has(self, target: int) -> bool:
-        """Whether the store has everything up to `target`, and nothing waits in `_learning` that need not."""
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is something to move.
+
+        Raises:
+            LogFailed: nobody knows: a log cannot be read.
+        """
+        return not self.status.has(self._last_seq(), self._last_of_others())
+
+    def _has(self, last: int, others: Sequence[int]) -> bool:
+        """Whether the store has everything up to there, and nothing waits in `_learning` that need not."""
         status = self.status
-        return status.trouble is None and status.through >= target and not status.waiting
+        return status.trouble is None and status.has(last, others) and not status.waiting
 
     def _run(self) -> None:
         while True:
@@ -223,12 +241,13 @@ class Worker:
             or applied.quarantined
             or applied.gaps
             or applied.expired
-            or applied.through != self.status.through
+            or (applied.through, applied.others) != (self.status.through, self.status.others)
         ):
             self._moved_at = time.monotonic()
             self._on_applied(applied, time.perf_counter() - began)
-        self._say(Status(applied.through, applied.in_quarantine, applied.waiting))
-        return _Done(applied.more or self._last_seq() > applied.through, applied.more, applied.held_s)
+        self._say(Status(applied.through, applied.in_quarantine, applied.waiting, applied.trouble, applied.others))
+        more = applied.more or applied.trouble is not None or self.is_behind
+        return _Done(more, applied.more, applied.held_s)
 
     def _replay(self, *, stopping: bool) -> float:
         """Replay the portion that has waited longest, if there is one; for how many seconds the store was held."""

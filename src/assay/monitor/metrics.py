@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.exposition import choose_encoder
@@ -16,12 +16,13 @@ from assay.contract.document import Contract
 from assay.contract.models import violation_types
 from assay.errors import AssayError
 from assay.monitor.bins import Columns
+from assay.monitor.memory import Memory, SharedHistogram
 from assay.monitor.series import Cell, Counters, Gauges, SeriesCollector
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["LEARNING", "OTHER", "OUTCOMES", "UNEXPECTED", "Figures", "Metrics"]
+__all__ = ["LAST_EVENT", "LEARNING", "OTHER", "OUTCOMES", "UNEXPECTED", "Figures", "Metrics", "Observer"]
 
 OUTCOMES: Final = ("accepted", "flagged", "rejected")
 #: The dataset label of all datasets without an active contract.
@@ -30,6 +31,8 @@ LEARNING: Final = "_learning"
 UNEXPECTED: Final = "_unexpected"
 #: A source beyond the first `max_sources`, a violation's type that is not in the table.
 OTHER: Final = "_other"
+
+LAST_EVENT: Final = "assay_last_event_timestamp_seconds"
 
 _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 _GAUGES: Final = {
@@ -66,6 +69,13 @@ class Figures:
     last: Mapping[str, float]
 
 
+class Observer(Protocol):
+    """A histogram, as far as those who count know it."""
+
+    def observe(self, amount: float) -> None:
+        """Count one."""
+
+
 class Metrics:
     """Counts what happens to events. Made for one registry; called from any thread.
 
@@ -74,7 +84,11 @@ class Metrics:
     true values and changes nothing.
     """
 
-    def __init__(self, registry: CollectorRegistry | None = None, *, max_sources: int = 100) -> None:
+    def __init__(
+        self, registry: CollectorRegistry | None = None, *, max_sources: int = 100, memory: Memory | None = None
+    ) -> None:
+        """`memory` is where to count what requests bring, where another process shows it (see `SummedMetrics`)."""
+        self._memory = memory
         self.registry: Final = CollectorRegistry() if registry is None else registry
         self._max_sources = max_sources
         self._sources: dict[str, None] = {"unknown": None}
@@ -83,28 +97,35 @@ class Metrics:
         self._lock = Lock()
         self._exposing = Lock()
 
-        self._events = Counters("assay_events", "Events, by what became of them.", ("dataset", "source", "outcome"))
+        self._events = Counters(
+            "assay_events", "Events, by what became of them.", ("dataset", "source", "outcome"), memory
+        )
         self._violations = Counters(
-            "assay_violations", "Reasons why events broke their contract.", ("dataset", "field", "type")
+            "assay_violations", "Reasons why events broke their contract.", ("dataset", "field", "type"), memory
         )
         self._values = Counters(
-            "assay_field_values", "Values of a field, accepted and rejected, by bin.", ("dataset", "field", "bin")
+            "assay_field_values",
+            "Values of a field, accepted and rejected, by bin.",
+            ("dataset", "field", "bin"),
+            memory,
         )
-        self._unexpected = Counters("assay_unexpected_fields", "Fields that the contract does not name.", ("dataset",))
+        self._unexpected = Counters(
+            "assay_unexpected_fields", "Fields that the contract does not name.", ("dataset",), memory
+        )
         self._replayed = Counters("assay_replayed", "Events that left quarantine for their table.", ("dataset",))
         self._not_storable = Counters("assay_not_storable", "Events that the store refused.", ("dataset",))
         self._expired = Counters("assay_quarantine_expired", "Events deleted from quarantine.", ("dataset",))
-        self._keys_evicted = Counters("assay_keys_evicted", "Idempotency keys forgotten before their time.", ())
+        self._keys_evicted = Counters("assay_keys_evicted", "Idempotency keys forgotten before their time.", (), memory)
         self._keys_evicted.cell()
         self._expected = Gauges(
             "assay_field_expected_ratio", "Share of each bin in the contract's profile.", ("dataset", "field", "bin")
         )
         self._info = Gauges("assay_contract_info", "The active contract.", ("dataset", "version", "mode"))
-        self._last = Gauges("assay_last_event_timestamp_seconds", "When an event came last, Unix time.", ("dataset",))
+        self._last = Gauges(LAST_EVENT, "When an event came last, Unix time.", ("dataset",))
 
         self.commit_seconds: Final = self._histogram("assay_commit_seconds", "Log transactions.", _SECONDS)
-        self.apply_seconds: Final = self._histogram(
-            "assay_apply_seconds", "Rounds from the log to the store.", _SECONDS
+        self.apply_seconds: Final[Observer] = Histogram(
+            "assay_apply_seconds", "Rounds from the log to the store.", buckets=_SECONDS, registry=self.registry
         )
         self.request_seconds: Final = self._histogram("assay_request_seconds", "Requests to collect.", _SECONDS)
         self.batch_events: Final = self._histogram(
@@ -128,7 +149,10 @@ class Metrics:
         self.registry.register(self._collector)
         self._add_dataset(LEARNING)
 
-    def _histogram(self, name: str, documentation: str, buckets: Sequence[float]) -> Histogram:
+    def _histogram(self, name: str, documentation: str, buckets: Sequence[float]) -> Observer:
+        """One of what requests bring."""
+        if self._memory is not None:
+            return SharedHistogram(self._memory, name, buckets)
         return Histogram(name, documentation, buckets=buckets, registry=self.registry)
 
     def watch(self, contract: Contract, mode: str, violations: Iterable[tuple[str, str]] | None = None) -> None:
@@ -294,7 +318,9 @@ class Metrics:
 
     def _seen(self, dataset: str, unix_s: float) -> None:
         values = self._last.values
-        values[dataset,] = max(unix_s, values.get((dataset,), 0.0))
+        latest = values[dataset,] = max(unix_s, values.get((dataset,), 0.0))
+        if self._memory is not None and (place := self._memory.slot(LAST_EVENT, (dataset,))) is not None:
+            self._memory.reals[place] = max(latest, self._memory.reals[place])
 
     def figures(self) -> Figures:
         """What was counted so far, taken at one moment. A scraper's view of it is not touched."""

@@ -7,7 +7,9 @@ from threading import Lock
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-__all__ = ["Cell", "Counters", "Gauges", "SeriesCollector"]
+from assay.monitor.memory import Memory
+
+__all__ = ["Cell", "Counters", "Gauges", "SeriesCollector", "SharedCell"]
 
 
 class Cell:
@@ -20,29 +22,56 @@ class Cell:
         self.shown = False
 
 
-class Counters:
-    """A counter's series by their label values, the dataset first."""
+class SharedCell(Cell):
+    """One whose number is in a memory: it goes on where it was, whoever counted there before."""
 
-    def __init__(self, name: str, documentation: str, labels: tuple[str, ...]) -> None:
+    __slots__ = ("_counts", "_place")
+
+    def __init__(self, counts: memoryview[int], place: int) -> None:
+        self._counts = counts
+        self._place = place
+        self.shown = False
+
+    @property
+    def value(self) -> int:
+        """The number."""
+        return self._counts[self._place]
+
+    @value.setter
+    def value(self, value: int) -> None:
+        self._counts[self._place] = value
+
+
+class Counters:
+    """A counter's series by their label values, the dataset first. `memory` is where they count, where it is shared."""
+
+    def __init__(self, name: str, documentation: str, labels: tuple[str, ...], memory: Memory | None = None) -> None:
         self.name = name
         self.documentation = documentation
         self.labels = labels
         self.cells: dict[tuple[str, ...], Cell] = {}
+        self._memory = memory
 
     def cell(self, *labels: str) -> Cell:
         """The series of these label values; made, at zero, when it is new."""
         cell = self.cells.get(labels)
         if cell is None:
-            cell = self.cells[labels] = Cell()
+            place = None if self._memory is None else self._memory.slot(self.name, labels)
+            cell = Cell() if self._memory is None or place is None else SharedCell(self._memory.counts, place)
+            self.cells[labels] = cell
         return cell
 
     def keep(self, dataset: str, wanted: Iterable[tuple[str, ...]] = ()) -> None:
         """Have just the series `wanted` of a dataset: others go, new ones start at zero."""
         keys = set(wanted)
         for key in [key for key in self.cells if key[0] == dataset and key not in keys]:
-            del self.cells[key]
+            self.drop(key)
         for key in wanted:
             self.cell(*key)
+
+    def drop(self, labels: tuple[str, ...]) -> None:
+        """The series goes."""
+        del self.cells[labels]
 
     def family(self, *, scraper: bool) -> Metric:
         """As of now. A scraper sees a new series at zero once, whatever it counts, so that its increase shows."""

@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from assay import __version__
@@ -21,12 +21,15 @@ from assay.service.collect import Collect
 from assay.service.collector import Collector
 from assay.service.contracts import contract_routes
 from assay.service.errands import Errands
+from assay.service.forward import Forward
 from assay.service.guard import Door, Guard
+from assay.service.line import Line
+from assay.service.office import Office
 from assay.service.openapi import COLLECT_PATHS, secured
 from assay.service.problems import problem, problem_of
 from assay.service.reads import reads
 
-__all__ = ["Pages", "create_app"]
+__all__ = ["Pages", "create_app", "create_worker_app"]
 
 _log = structlog.get_logger("assay")
 
@@ -45,15 +48,17 @@ class Pages(Protocol):
 
 
 def create_app(
-    make_collector: Callable[[], Collector],
+    make_office: Callable[[], Office],
     errands: Errands,
     door: Door,
     *,
-    make_pages: Callable[[Collector], Pages] | None = None,
+    make_pages: Callable[[Office], Pages] | None = None,
     no_pages: str = "",
     default_dataset: str | None = None,
 ) -> FastAPI:
-    """The application. `make_collector` is called when it starts: nothing is opened before. `errands` end with it.
+    """The application. `make_office` is called when it starts: nothing is opened before. `errands` end with it.
+
+    Where the office is a collector, events are taken.
 
     `door` says who may come in.
 
@@ -66,11 +71,14 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         door.keyring.look()
-        collector = make_collector()
-        await collector.start()
-        mount(collector)
+        office = make_office()
+        await office.start()
+        if isinstance(office, Collector):
+            _take_events(app, office, door, default_dataset)
+        app.include_router(reads(office, door.keyring))
+        app.include_router(contract_routes(office, errands))
         watching = asyncio.create_task(door.keyring.watch())
-        pages = None if make_pages is None else make_pages(collector)
+        pages = None if make_pages is None else make_pages(office)
         if pages is not None:
             pages.start()
             app.router.routes.extend(pages.routes())
@@ -82,31 +90,11 @@ def create_app(
             if pages is not None:
                 await pages.stop()
             errands.stop()
-            await collector.stop()
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
+            await office.stop()
+            await _ended(watching)
 
     async def no_ui(_: Request) -> Response:
         return problem(501, no_pages or "this service has no pages")
-
-    def mount(collector: Collector) -> None:
-        def default() -> str | None:
-            if default_dataset is not None:
-                return default_dataset
-            names = list(collector.enforced.judges)
-            return names[0] if len(names) == 1 else None
-
-        for name, store in (("collect", True), ("validate", False)):
-            endpoint = Collect(collector, default, store=store)
-            if store:
-                app.collect = Guard(endpoint, door)
-            app.router.routes[:0] = [
-                Route(f"/{name}/{{dataset}}", endpoint, methods=["POST"], include_in_schema=False),
-                Route(f"/{name}", endpoint, methods=["POST"], include_in_schema=False),
-            ]
-        app.include_router(reads(collector, door.keyring))
-        app.include_router(contract_routes(collector, errands))
 
     app = App(
         title="assay",
@@ -115,10 +103,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.add_middleware(Guard, door=door)
-    app.add_exception_handler(AssayError, _on_assay_error)
-    app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_exception_handler(RequestValidationError, _on_bad_parameter)
-    app.add_exception_handler(Exception, _on_fault)
+    _answer_errors(app)
     describe = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -128,6 +113,65 @@ def create_app(
 
     app.openapi = openapi  # type: ignore[method-assign]
     return app
+
+
+def create_worker_app(
+    collector: Collector, line: Line, forward: Forward, door: Door, *, default_dataset: str | None = None
+) -> FastAPI:
+    """The application of one of several workers: it takes events, and hands on all else, for the head to say who may."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        door.keyring.look()
+        await collector.start()
+        _take_events(app, collector, door, default_dataset)
+        app.router.routes.append(Mount("/", forward))
+        tasks = [asyncio.create_task(each) for each in (line.accompany(collector), door.keyring.watch())]
+        try:
+            yield
+        finally:
+            tasks[0].cancel()
+            await collector.stop()
+            for task in tasks:
+                await _ended(task)
+
+    app = App(lifespan=lifespan, openapi_url=None)
+    _answer_errors(app)
+    return app
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """A task that goes on for ever is told to end, and does."""
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def _take_events(app: App, collector: Collector, door: Door, default_dataset: str | None) -> None:
+    """Add the routes that take events, each behind the guard."""
+
+    def default() -> str | None:
+        if default_dataset is not None:
+            return default_dataset
+        names = list(collector.enforced.judges)
+        return names[0] if len(names) == 1 else None
+
+    for name, store in (("collect", True), ("validate", False)):
+        endpoint = Guard(Collect(collector, default, store=store), door)
+        if store:
+            app.collect = endpoint
+        app.router.routes[:0] = [
+            Route(f"/{name}/{{dataset}}", endpoint, methods=["POST"], include_in_schema=False),
+            Route(f"/{name}", endpoint, methods=["POST"], include_in_schema=False),
+        ]
+
+
+def _answer_errors(app: FastAPI) -> None:
+    """Answer every error with a problem document."""
+    app.add_exception_handler(AssayError, _on_assay_error)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(RequestValidationError, _on_bad_parameter)
+    app.add_exception_handler(Exception, _on_fault)
 
 
 class App(FastAPI):

@@ -1,22 +1,25 @@
-"""The running collector: intake, log, apply, contracts and metrics tied together, without HTTP."""
+"""The running collector: intake, log and counting tied together, without HTTP."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final, TypedDict, TypeVar
+from pathlib import Path
+from typing import Final, TypedDict, TypeVar
 
 import structlog
 from msgspec import Struct
 
 from assay.contract.versions import is_dataset_name
-from assay.errors import AssayError, BadBody, LogFailed, Overloaded, ServiceError, UnknownDataset
+from assay.errors import AssayError, BadBody, LogFailed, Overloaded, UnknownDataset
 from assay.ingest.apart import OnApplied, OnTrouble
 from assay.ingest.apply import Applied
+from assay.ingest.claims import Claims
 from assay.ingest.cloudevents import Opened
 from assay.ingest.committer import Committer, Singles
 from assay.ingest.enforced import Change, Enforced
@@ -25,9 +28,9 @@ from assay.ingest.intake import Form, take
 from assay.ingest.keys import Kept, KeyReader, Slot
 from assay.ingest.large import LargeBody
 from assay.ingest.log import Log
+from assay.ingest.logs import logs_beside
 from assay.ingest.outcome import Outcome
 from assay.ingest.record import Piece, Record
-from assay.ingest.replay import Portion, Replayed
 from assay.ingest.ticket import Batch, Part, Single
 from assay.ingest.validate import Judge
 from assay.ingest.worker import AnyWorker
@@ -36,12 +39,13 @@ from assay.monitor.metrics import LEARNING, Metrics
 from assay.service.flights import Flights
 from assay.service.judging import Judging
 from assay.service.large import LargeRequest
+from assay.service.office import Office
 from assay.service.pending import Pending
 from assay.service.rendered import RenderedModels
 from assay.service.tally import Tally
 from assay.store.protocol import Store
 
-__all__ = ["Asked", "Collector", "Limits"]
+__all__ = ["Asked", "Collector", "Limits", "Shared"]
 
 _log = structlog.get_logger("assay")
 
@@ -81,6 +85,14 @@ class Asked:
     open: Callable[[], Opened] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What workers have in common: who has which key in flight, and the logs of the others."""
+
+    claims: Claims
+    logs: Sequence[Path]
+
+
 class _Given(TypedDict):
     """What judging needs to know beside the body, whatever its form."""
 
@@ -93,8 +105,8 @@ class _Given(TypedDict):
     keep_unknown: bool
 
 
-class Collector:
-    """Takes bodies, answers with outcomes that are durable. Made once, started and stopped once."""
+class Collector(Office):
+    """Takes bodies, answers with outcomes that are durable."""
 
     def __init__(
         self,
@@ -106,50 +118,41 @@ class Collector:
         limits: Limits,
         make_worker: Callable[[OnApplied, OnTrouble], AnyWorker],
         rendered: RenderedModels | None = None,
+        shared: Shared | None = None,
     ) -> None:
-        """`make_worker` makes what applies the log to the store, given whom to tell of rounds and of trouble.
-
-        `rendered` looks after the file of models that follows from the contracts.
-        """
-        self._rendered = rendered
+        """See `Office`. `shared` is what it has in common with other workers, where it is one of several."""
+        super().__init__(
+            store=store,
+            enforced=enforced,
+            metrics=metrics,
+            make_worker=make_worker,
+            rendered=rendered,
+            is_quiet=shared is not None,
+        )
         self.limits = limits
-        self.metrics = metrics
-        self.enforced = enforced
         self._log = log
-        self.store: Final = store
         self.pending = Pending(limits.max_pending_bytes)
         self._learning = log.learning_bytes()
+        self._learning_elsewhere: Mapping[str, int] = {}
         self._committer = Committer(
             log,
             max_pending_bytes=limits.max_pending_bytes,
             log_max_bytes=limits.log_max_bytes,
             on_committed=self._committed,
+            counts_first=shared is not None,
         )
-        self._worker = make_worker(self._applied, self._trouble)
         #: Requests with a key, and what the log knows of keys.
-        self.flights = Flights()
-        self._keys = KeyReader(log.path)
+        self.flights = Flights(None if shared is None else shared.claims)
+        self._keys = KeyReader(log.path, logs_beside(log.path) if shared is None else shared.logs)
         self._evicted = 0
-        self._judging = Judging()
-        self._watching: asyncio.Task[None] | None = None
-        self._looking = asyncio.Lock()
+        self._judging = Judging() if shared is None else Judging(processes=1)
 
     async def start(self) -> None:
         """Begin to collect."""
-        self.metrics.gauges(self._gauges)
-        self._look()
+        self._committer.start(asyncio.get_running_loop())
+        await super().start()
         for dataset, last in self._log.last_seen().items():
             self.metrics.last_event(dataset, last)
-        self._committer.start(asyncio.get_running_loop())
-        self._worker.start()
-        self._watching = asyncio.create_task(self._watch())
-
-    async def stop(self) -> None:
-        """Commit what was taken, move what the store will have, and let go of everything."""
-        if self._watching is not None:
-            self._watching.cancel()
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, self._stop)
 
     async def collect(self, asked: Asked, keep: Callable[[Outcome], list[Kept]] | None = None) -> Outcome:
         """Judge a body; the outcome, once what it says is durable, and with it the keys that `keep` makes of it.
@@ -297,112 +300,34 @@ class Collector:
             return work()
         return await self._judging.aside(work)
 
-    async def flush(self, timeout_s: float = 5.0) -> None:
-        """Wait until everything acknowledged so far is in its table.
-
-        Raises:
-            ServiceError: it is not, after `timeout_s` seconds.
-        """
-        await asyncio.get_running_loop().run_in_executor(None, self.flush_now, timeout_s)
-
-    def flush_now(self, timeout_s: float) -> None:
-        """The same, for who may block."""
-        self._worker.flush(timeout_s)
-
-    async def rejects(self, dataset: str, *, limit: int, before: str | None, group: bool) -> dict[str, Any]:
-        """The quarantine of a dataset as a document; see `Store.rejects`."""
-        ask = partial(self.store.rejects, dataset, limit=limit, before=before, group=group)
-        return await asyncio.get_running_loop().run_in_executor(None, ask)
-
-    async def replay(self, dataset: str, number: int | None, *, dry_run: bool) -> dict[str, Any]:
-        """Judge what is in quarantine of a dataset again, by a version of its contract, else the active one; move what passes.
-
-        Raises:
-            UnknownDataset: there is no such contract.
-            ServiceError: the store is held, or fails. What was moved until then stays so: asking again goes on.
-        """
-        loop = asyncio.get_running_loop()
-        portion = await loop.run_in_executor(None, self._portion, dataset, number, dry_run)
-        await self.flush()
-        total = Replayed()
-        while True:
-            done = await loop.run_in_executor(None, self._replay, portion)
-            total.add(done)
-            if not done.more:
-                break
-            portion = portion.next(done)
-        if not dry_run:
-            _log.info(
-                "refused events replayed",
-                dataset=dataset,
-                contract=portion.contract,
-                accepted=total.accepted.events,
-                refused=total.refused.events,
-            )
-        return total.to_document(portion)
-
-    def _portion(self, dataset: str, number: int | None, dry_run: bool) -> Portion:  # noqa: FBT001  run_in_executor takes no names
-        """All of a dataset's quarantine, as it is to be judged."""
-        if not is_dataset_name(dataset):
-            raise UnknownDataset(dataset, "a name is a-z, then a-z, 0-9 and _, at most 63")
-        judge = self.enforced.get(dataset)
-        active = None if judge is None else judge.active
-        if number is None:
-            if active is None:
-                raise UnknownDataset(dataset, "it has no active contract: name a version of it")
-            number = active.contract
-        elif number not in self.enforced.versions.numbers(dataset):
-            raise UnknownDataset(f"{dataset}@{number}", "GET /contracts lists those that are")
-        self.enforced.versions.load(dataset, number)
-        return Portion.of(dataset, number, active, dry=dry_run)
-
-    def _replay(self, portion: Portion) -> Replayed:
-        """One portion, counted whether anybody still waits for it or not."""
-        done = self._worker.replay(portion, _REPLAY_S)
-        if not portion.dry:
-            self.metrics.count_replayed(portion.dataset, done.accepted.events)
-        return done
-
     @property
     def learning(self) -> Mapping[str, int]:
         """The datasets without a contract, and how many bytes each has sent."""
+        return dict(Counter(self._learning) + Counter(self._learning_elsewhere))
+
+    def own_learning(self) -> dict[str, int]:
+        """Of that, what came here."""
         return dict(self._learning)
 
+    def learned_elsewhere(self, size_bytes: Mapping[str, int]) -> None:
+        """Other workers have taken so much of the datasets without a contract."""
+        self._learning_elsewhere = size_bytes
+
     def gauges(self) -> dict[str, float]:
-        """What the gauges of the metrics show, without their prefix."""
-        return self._gauges()
+        """See `Office.gauges`."""
+        return self.log_gauges() | {
+            "quarantine_events": self._worker.status.in_quarantine,
+            "store_bytes": self.store.size_bytes(),
+        }
+
+    def log_gauges(self) -> dict[str, float]:
+        """Those about what waits and what is logged."""
+        return self._committer.gauges() | {"pending_bytes": self.pending.bytes}
 
     @property
     def failure(self) -> AssayError | None:
         """Why no event can be acknowledged now; None when all can."""
         return self._committer.failure
-
-    @property
-    def trouble(self) -> ServiceError | None:
-        """What keeps acknowledged events from their tables; None when nothing does."""
-        return self._worker.status.trouble
-
-    def look_at_contracts(self) -> Change:
-        """Take up what changed in the folder of contracts."""
-        change = self.enforced.refresh()
-        for judge in change.activated:
-            # Its series stand at zero before the first event can count.
-            self.metrics.watch(judge.contract, judge.active.mode, judge.kinds())
-        self.enforced.adopt(change)
-        for dataset in change.deactivated:
-            self.metrics.unwatch(dataset)
-            _log.info("no contract is active any more", dataset=dataset)
-        for judge in change.activated:
-            name = judge.contract.dataset
-            self._learning.pop(name, None)
-            with contextlib.suppress(LogFailed):  # at the next start it is forgotten again
-                self._log.forget_learning(name)
-            _log.info("contract active", dataset=name, contract=judge.contract.version, mode=judge.active.mode)
-        for dataset, problem in change.problems.items():
-            _log.error("contract not taken up; the one before stays", dataset=dataset, problem=str(problem))
-        if change.activated:
-            self._worker.contracts_changed()
-        return change
 
     async def _judge(
         self,
@@ -456,12 +381,13 @@ class Collector:
             raise UnknownDataset(dataset, "a name is a-z, then a-z, 0-9 and _, at most 63")
         if not limits.open_datasets:
             raise UnknownDataset(dataset)
-        if dataset not in self._learning and len(self._learning) >= limits.max_datasets:
+        elsewhere = self._learning_elsewhere
+        if dataset not in self._learning and len(self._learning.keys() | elsewhere.keys()) >= limits.max_datasets:
             raise Overloaded(
                 f"max_datasets = {limits.max_datasets} are learning already; activate a contract, or raise the setting",
                 retry_after_s=60,
             )
-        if self._learning.get(dataset, 0) + size_bytes > limits.learning_max_bytes:
+        if self._learning.get(dataset, 0) + elsewhere.get(dataset, 0) + size_bytes > limits.learning_max_bytes:
             raise Overloaded(
                 f'"{dataset}" has sent learning_max_bytes = {limits.learning_max_bytes:,} without a contract; '
                 f"learn one: assay learn {dataset} --activate",
@@ -554,35 +480,16 @@ class Collector:
         for arrays in outcome.arrays:
             self.metrics.count_arrays(judge.contract, arrays)
 
+    def _adopted(self, change: Change) -> None:
+        for judge in change.activated:
+            name = judge.contract.dataset
+            self._learning.pop(name, None)
+            with contextlib.suppress(LogFailed):  # at the next start it is forgotten again
+                self._log.forget_learning(name)
+
     def _applied(self, applied: Applied, took_s: float) -> None:
         self._committer.free(applied.through)
-        self.metrics.apply_seconds.observe(took_s)
-        for gap in applied.gaps:
-            _log.error(
-                "the store lacks records of this log: it is an older copy, or another store, or the log was emptied",
-                first=gap.first,
-                last=gap.last,
-                store=self.store.name,
-            )
-        for dataset, count in applied.expired.items():
-            self.metrics.count_expired(dataset, count)
-            _log.info("refused events deleted: too old, or too many", dataset=dataset, events=count)
-        for dataset, count in applied.not_storable.items():
-            self.metrics.count_not_storable(dataset, count)
-            _log.error("events kept in quarantine: the store refused them", dataset=dataset, events=count)
-
-    def _trouble(self, trouble: ServiceError | None) -> None:
-        if trouble is None:
-            _log.info("the store takes events again", store=self.store.name)
-        else:
-            _log.warning("events wait in the log", reason=str(trouble))
-
-    def _gauges(self) -> dict[str, float]:
-        return self._committer.gauges() | {
-            "pending_bytes": self.pending.bytes,
-            "quarantine_events": self._worker.status.in_quarantine,
-            "store_bytes": self.store.size_bytes(),
-        }
+        super()._applied(applied, took_s)
 
     def _stop(self) -> None:
         self._committer.stop()
@@ -600,29 +507,6 @@ class Collector:
         finally:
             self._keys.close()
             self._log.close()
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(_LOOK_AT_CONTRACTS_S)
-            await self.look()
-
-    async def look(self) -> None:
-        """Take up at once what changed in the folder of contracts, whoever changed it."""
-        async with self._looking:
-            await self._judging.aside(self._look)
-
-    def _look(self) -> None:
-        """Look at the contracts; whatever is wrong with them, those in force stay."""
-        try:
-            self.look_at_contracts()
-            versions = {name: judge.contract.version or 0 for name, judge in self.enforced.judges.items()}
-            remark = self._rendered.remark(versions) if self._rendered is not None else None
-            if remark is not None:
-                _log.warning(remark)
-        except OSError as error:
-            _log.error("the folder of contracts cannot be read", problem=str(error))
-        except Exception:  # noqa: BLE001  the next look may go well
-            _log.exception("the folder of contracts could not be taken up")
 
 
 def _opened(open_: Callable[[], Opened]) -> Opened | BadBody:

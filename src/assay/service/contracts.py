@@ -15,8 +15,8 @@ from starlette.responses import JSONResponse, Response
 from assay.access.keys import IN_SCOPE, Key
 from assay.contract.versions import Mode, is_dataset_name
 from assay.errors import AssayError, UnknownDataset
-from assay.service.collector import Collector
 from assay.service.errands import Errands
+from assay.service.office import Office
 
 __all__ = ["contract_routes"]
 
@@ -60,8 +60,8 @@ class Job:
         self.progress = share
 
 
-def contract_routes(collector: Collector, errands: Errands) -> APIRouter:
-    """The routes, for one collector."""
+def contract_routes(office: Office, errands: Errands) -> APIRouter:
+    """The routes, for one service."""
     router = APIRouter()
     jobs: dict[str, Job] = {}
     tasks: set[asyncio.Task[None]] = set()
@@ -71,7 +71,7 @@ def contract_routes(collector: Collector, errands: Errands) -> APIRouter:
     async def activate(dataset: str, wanted: Activate, request: Request) -> dict[str, Any]:
         """Make a version the enforced one; when this answers, it is. Renders what follows from it."""
         _check(dataset)
-        if wanted.contract not in collector.enforced.versions.numbers(dataset):
+        if wanted.contract not in office.enforced.versions.numbers(dataset):
             raise UnknownDataset(f"{dataset}@{wanted.contract}", "GET /contracts lists those that are")
         done = await errands.run(
             {
@@ -82,7 +82,7 @@ def contract_routes(collector: Collector, errands: Errands) -> APIRouter:
                 "by": _who(request),
             }
         )
-        await collector.look()
+        await office.look()
         return {"dataset": dataset, "contract": wanted.contract, "mode": wanted.mode, **done}
 
     @router.post("/learn/{dataset}", status_code=202)
@@ -101,7 +101,7 @@ def contract_routes(collector: Collector, errands: Errands) -> APIRouter:
 
     async def work(job: Job, budget: float | None) -> None:
         try:
-            await collector.flush()
+            await office.flush()
             job.learned = await errands.run({"do": "learn", "dataset": job.dataset, "budget": budget}, job.advance)
             job.state, job.progress = "done", 1.0
             _log.info("contract learned", dataset=job.dataset, contract=job.learned["contract"])
@@ -131,7 +131,7 @@ def contract_routes(collector: Collector, errands: Errands) -> APIRouter:
         return JSONResponse(await asyncio.shield(task))
 
     async def measure(dataset: str) -> Any:
-        await collector.flush()
+        await office.flush()
         return await errands.run({"do": "profile", "dataset": dataset})
 
     return router

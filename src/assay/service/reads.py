@@ -11,17 +11,17 @@ from starlette.responses import JSONResponse, Response
 from assay.access.keyring import Keyring
 from assay.contract.versions import is_dataset_name
 from assay.errors import StoreLocked, UnknownDataset
-from assay.service.collector import Collector
+from assay.service.office import Office
 
 __all__ = ["reads"]
 
 _FLUSH_S = 5.0
 
 
-def reads(collector: Collector, keyring: Keyring) -> APIRouter:
-    """The routes, for one collector."""
+def reads(office: Office, keyring: Keyring) -> APIRouter:
+    """The routes, for one service."""
     router = APIRouter()
-    versions = collector.enforced.versions
+    versions = office.enforced.versions
 
     @router.get("/")
     async def root() -> dict[str, bool]:
@@ -31,12 +31,12 @@ def reads(collector: Collector, keyring: Keyring) -> APIRouter:
     @router.get("/readyz")
     async def readyz() -> Response:
         """Whether events can be acknowledged; with a note when they have to wait for their tables."""
-        if collector.failure is not None:
-            return JSONResponse({"ok": False, "reason": str(collector.failure)}, 503, headers={"Retry-After": "1"})
+        if office.failure is not None:
+            return JSONResponse({"ok": False, "reason": str(office.failure)}, 503, headers={"Retry-After": "1"})
         if keyring.trouble is not None:
             return JSONResponse({"ok": False, "reason": str(keyring.trouble)}, 503, headers={"Retry-After": "1"})
         document: dict[str, Any] = {"ok": True}
-        trouble = collector.trouble
+        trouble = office.trouble
         if isinstance(trouble, StoreLocked):
             document["note"] = f"{trouble}; events wait in the log until then"
         elif trouble is not None:
@@ -46,13 +46,13 @@ def reads(collector: Collector, keyring: Keyring) -> APIRouter:
     @router.get("/metrics")
     async def metrics(request: Request) -> Response:
         """The series, in Prometheus' text format, or OpenMetrics' when asked for."""
-        body, content_type = collector.metrics.exposition(request.headers.get("accept"))
+        body, content_type = office.metrics.exposition(request.headers.get("accept"))
         return Response(body, headers={"Content-Type": content_type})
 
     @router.post("/flush")
     async def flush() -> dict[str, bool]:
         """Answers when everything acknowledged so far is in its table."""
-        await collector.flush(_FLUSH_S)
+        await office.flush(_FLUSH_S)
         return {"ok": True}
 
     @router.get("/contracts")
@@ -60,7 +60,7 @@ def reads(collector: Collector, keyring: Keyring) -> APIRouter:
         """Every dataset with its versions, and which one is enforced."""
         found = {}
         for dataset in versions.datasets():
-            judge = collector.enforced.get(dataset)
+            judge = office.enforced.get(dataset)
             found[dataset] = {
                 "versions": versions.numbers(dataset),
                 "active": None if judge is None else judge.contract.version,
@@ -71,7 +71,7 @@ def reads(collector: Collector, keyring: Keyring) -> APIRouter:
     @router.get("/contracts/{dataset}")
     async def active_contract(dataset: str) -> Response:
         """The JSON Schema document that is enforced."""
-        judge = collector.enforced.get(dataset)
+        judge = office.enforced.get(dataset)
         if judge is None:
             raise UnknownDataset(dataset, "it has no active contract")
         return Response(judge.contract.to_json(), media_type="application/schema+json")
@@ -93,9 +93,7 @@ def reads(collector: Collector, keyring: Keyring) -> APIRouter:
         """Refused events of a dataset, the newest first, a page at a time; `next` is where the next is. Or by fingerprint."""
         if not is_dataset_name(dataset):
             raise UnknownDataset(dataset, "a name is a-z, then a-z, 0-9 and _, at most 63")
-        page = await collector.rejects(
-            dataset, limit=limit, before=None if before is None else str(before), group=group
-        )
+        page = await office.rejects(dataset, limit=limit, before=None if before is None else str(before), group=group)
         if page["next"] is not None:
             page["next"] = f"/quarantine/{dataset}?limit={limit}&before={page['next']}"
         return page
@@ -107,6 +105,6 @@ def reads(collector: Collector, keyring: Keyring) -> APIRouter:
         dry_run: bool = False,  # noqa: FBT001, FBT002  FastAPI's way of saying a parameter of the query
     ) -> dict[str, Any]:
         """Judge refused events of a dataset again, by the active contract or another; those that pass go to its table."""
-        return await collector.replay(dataset, contract, dry_run=dry_run)
+        return await office.replay(dataset, contract, dry_run=dry_run)
 
     return router

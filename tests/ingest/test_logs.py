@@ -1,0 +1,28 @@
+"""Which logs are there."""
+
+from pathlib import Path
+
+from assay.ingest.logs import log_of, logs_beside
+
+
+def test_the_first_worker_has_the_log_that_one_alone_has(tmp_path: Path) -> None:
+    log = tmp_path / "s.duckdb.log"
+    assert [log_of(log, number).name for number in range(3)] == ["s.duckdb.log", "s.duckdb.log.1", "s.duckdb.log.2"]
+
+
+def test_those_beside_it_are_found_in_order_and_nothing_else(tmp_path: Path) -> None:
+    log = tmp_path / "s.log"
+    for name in (
+        "s.log",
+        "s.log.10",
+        "s.log.2",
+        "s.log.2-wal",
+        "s.log.2.lock",
+        "s.log.0",
+        "s.log.x",
+        "t.log.1",
+        "s.log.01",
+    ):
+        (tmp_path / name).touch()
+    assert [path.name for path in logs_beside(log)] == ["s.log.2", "s.log.10"]
+    assert logs_beside(tmp_path / "nowhere" / "s.log") == []
