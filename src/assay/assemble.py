@@ -254,9 +254,8 @@ def apply_apart() -> NoReturn:
         os.nice(_BEHIND)
     given = json.loads(sys.argv[1])
     enforced = Enforced(Versions(Path(given["contracts"])))
-    looking = Reader(Path(given["logs"][0]))
     where = Path(given["store"]) if given["lake"] is None else Lake(**given["lake"])
-    store = open_store(where, log=looking.id, memory_limit=given["memory_limit"])
+    store = open_store(where, log=Reader(Path(given["logs"][0])).id, memory_limit=given["memory_limit"])
 
     def make_worker(on_applied: OnApplied, on_status: OnStatus) -> Worker:
         return _worker(

@@ -223,7 +223,6 @@ def _worker_collector(settings: Settings, number: int, memory: int, claims: int,
     from assay.contract.versions import Versions
     from assay.ingest.claims import Claims
     from assay.ingest.enforced import Enforced
-    from assay.ingest.log_reader import Reader
     from assay.monitor.memory import Memory
     from assay.monitor.metrics import Metrics
     from assay.service.collector import Collector, Shared
@@ -237,7 +236,7 @@ def _worker_collector(settings: Settings, number: int, memory: int, claims: int,
     shared.claims.open()
     return Collector(
         log=log,
-        store=open_store(settings.where, log=Reader(log.path).id, memory_limit=settings.memory_limit),
+        store=open_store(settings.where, memory_limit=settings.memory_limit),
         make_worker=lambda on_applied, _: line.hear(on_applied),
         enforced=Enforced(Versions(settings.contracts)),
         metrics=Metrics(memory=Memory(memory)),

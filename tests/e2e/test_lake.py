@@ -211,6 +211,7 @@ def test_the_whole_loop_on_a_lake(tmp_path: Path) -> None:
         assert collector.post("/collect/orders", json.dumps(events).encode()).status == 200
         learned = collector.run("learn", "orders", "--activate")
         assert learned.returncode == 0, learned.stderr
+        assert until(lambda: collector.enforced("orders") == 1, 10)
         assert collector.post("/collect/orders", b'{"id": "far", "x": 5000}').status == 422
         collector.flush()
         assert fleet.rows("SELECT count(*) FROM orders") == [(3_000,)]

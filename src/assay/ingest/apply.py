@@ -140,6 +140,7 @@ class Applier:
         self._held_s = 0.0
         try:
             if self._through is None or self._edition != self._books.edition:
+                self._through = None  # until it is matched
                 self._edition = self._books.edition
                 self._through = self._match(applied)
             last = self._log.last_seq()
