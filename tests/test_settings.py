@@ -159,9 +159,3 @@ def test_a_lake_in_postgresql_keeps_its_url_and_its_files(workspace: Path) -> No
 def test_what_is_no_lake_is_said() -> None:
     with pytest.raises(UsageError, match="ducklake:sqlite:FILE"):
         load(store="ducklake:somewhere")
-
-
-def test_workers_are_for_a_file(workspace: Path) -> None:
-    assert load(workers=2).workers == 2
-    with pytest.raises(UsageError, match="start that many services"):
-        load(workers=2, store="ducklake:sqlite:l.sqlite")

@@ -180,14 +180,6 @@ class Settings(BaseSettings):
         object.__setattr__(self, "log", self._place(self.log) if self.log else self.beside(".log"))
         return self
 
-    @model_validator(mode="after")
-    def _one_on_a_lake(self) -> Self:
-        if self.workers > 1 and not isinstance(self.store, Path):
-            raise ValueError(
-                f"workers = {self.workers} is for a store that is a file; on a lake, start that many services, each with a log of its own"
-            )
-        return self
-
     @property
     def lake(self) -> Lake | None:
         """The lake that events end up in; None where that is a file."""
