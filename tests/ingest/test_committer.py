@@ -195,12 +195,11 @@ def alone(desk: Desk, loop: Turns) -> None:
     pytest.fail("every one of them was left to the thread")
 
 
-def test_one_that_is_alone_is_counted_after_its_answer_had_a_turn_to_be_written(make: Callable[..., Desk]) -> None:
+def test_one_that_is_alone_is_counted_in_the_turn_after_its_answer(make: Callable[..., Desk]) -> None:
     loop = Turns()
     desk = make(loop)
     alone(desk, loop)
     number = max(desk.ended)
-    loop.turn()
     assert number not in desk.counted
     loop.turn()
     assert desk.counted[-1] == number
@@ -213,7 +212,6 @@ def test_what_the_loop_cannot_count_as_the_thread_commits_is_counted_by_the_thre
     alone(desk, loop)
     number = max(desk.ended)
     desk.shut(100)
-    loop.turn()
     loop.turn()
     assert number not in desk.counted
     desk.log.open.set()
@@ -228,7 +226,6 @@ def test_what_was_left_to_count_is_counted_at_the_end(make: Callable[..., Desk])
     alone(desk, loop)
     number = max(desk.ended)
     with desk.committer._committing:  # as while it sweeps
-        loop.turn()
         loop.turn()
     desk.committer.stop()
     assert desk.counted[-1] == number

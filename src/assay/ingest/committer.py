@@ -125,8 +125,7 @@ class Committer:
                 self._committing.release()
             if count is not None:
                 assert self._loop is not None
-                # The answer is written when the next turn of the loop ends: the one after it is for counting.
-                self._loop.call_soon(self._loop.call_soon, self._count, count)
+                self._loop.call_soon(self._count, count)  # whoever waits answers in this turn
             return
         self._waiting.append(ticket)
         if self._idle:

@@ -33,10 +33,10 @@ class Protocol(HttpToolsProtocol):
 
 
 class Joined:
-    """A transport that makes one write of all that is written in one turn of the loop.
+    """A transport that makes one write of two: what is written first waits for the next, to the end of the loop's turn at most.
 
-    uvicorn writes an answer's head and its body apart, and each write to a socket is a system call, as dear as judging an
-    event; uvloop, since 0.22, makes them at once.
+    uvicorn writes an answer's head and its body apart. uvloop makes a system call of each write at once, and one to a
+    socket is as dear as judging an event.
     """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
@@ -49,10 +49,12 @@ class Joined:
         self.get_extra_info = transport.get_extra_info
 
     def write(self, data: bytes) -> None:
-        """Write `data` when this turn of the loop ends."""
-        if not self._written:
-            self._loop.call_soon(self.flush)
+        """Write `data`: with what waits, else with what comes next."""
         self._written.append(data)
+        if len(self._written) > 1:
+            self.flush()
+        else:
+            self._loop.call_soon(self.flush)
 
     def flush(self) -> None:
         """Write what there is now."""
