@@ -6,6 +6,7 @@ set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 VENV=$ROOT/.venv
+[ "${NO_SETUP:-}" != 1 ] || VENV=${SETUP_VENV:-$VENV} # somebody else's, in which nothing is installed
 TOOLS=$ROOT/.tools
 CONSTRAINTS=$ROOT/constraints.txt
 LOG=$TOOLS/setup.$$.log # what quiet commands said; shown when one of them fails
@@ -115,11 +116,11 @@ try_lock() { "$PY" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_N
 
 unlock() { exec 9>&-; }
 
-lake_python() { # LAKE: an environment beside .venv with assay[dev,lake], as a lake takes another DuckDB, which the extra pins
+lake_python() { # lake_python EXTRAS: LAKE, an environment beside .venv with assay[EXTRAS,lake]: a lake takes a DuckDB that the extra pins
   LAKE=$TOOLS/lake
   mkdir -p "$TOOLS"
   grep -v '^duckdb==' "$ROOT/constraints.txt" >"$TOOLS/constraints-lake.txt"
-  VENV=$LAKE CONSTRAINTS=$TOOLS/constraints-lake.txt need_python dev,lake
+  VENV=$LAKE CONSTRAINTS=$TOOLS/constraints-lake.txt need_python "$1,lake"
 }
 
 s3_server() { # moto's, in an environment of its own: what it stands on is older than what ours does
@@ -142,7 +143,10 @@ need_python() { # need_python EXTRA: .venv with assay[EXTRA] (profile, datagen o
       -c "$CONSTRAINTS" -e "${ROOT}[$extra]" || die_showing_log "could not install assay[$extra] into ${VENV#"$ROOT/"}"
     echo "$ROOT" >"$VENV/.assay-root"
     echo "$wanted" >"$VENV/.assay-$extra"
-    if [ "$extra" = dev ]; then tee "$VENV/.assay-profile" >"$VENV/.assay-datagen" <<<"$wanted"; fi
+    case $extra in
+      dev) tee "$VENV/.assay-profile" >"$VENV/.assay-datagen" <<<"$wanted" ;;
+      dev,lake) echo "$wanted" >"$VENV/.assay-profile,datagen,lake" ;;
+    esac
   fi
   unlock
 }

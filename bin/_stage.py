@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import signal
 import socket
 import subprocess
@@ -48,10 +49,19 @@ class Stage:
 
     def start(self, name: str, script: str, *arguments: str, **environment: str) -> None:
         """Start bin/SCRIPT; what it says goes to NAME.log."""
+        self.start_as(os.getuid(), name, ROOT / "bin" / script, *arguments, **environment)
+
+    def start_as(self, user: int, name: str, program: Path, *arguments: str, **environment: str) -> None:
+        """Start a program as somebody, whom only root may choose."""
+        other = None if user == os.getuid() else pwd.getpwuid(user)
         with self.log(name).open("wb") as log:
             self._running[name] = subprocess.Popen(
-                [ROOT / "bin" / script, *arguments],
+                [program, *arguments],
+                cwd=self.folder,
                 env=self.environment | environment,
+                user=other and other.pw_uid,
+                group=other and other.pw_gid,
+                extra_groups=other and [],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -141,6 +151,7 @@ class Prometheus:
     """Prometheus, through its own API."""
 
     def __init__(self, port: int) -> None:
+        self.port = port
         self.url = f"http://localhost:{port}"
 
     def is_ready(self) -> bool | None:

@@ -7,14 +7,17 @@
 # away keeps its rules until the next start. With a broken file there is no start: there are no old rules to keep.
 #
 # From the environment: MONITOR_PORT, MONITOR_HOST (0.0.0.0 to be seen from elsewhere), ALERTMANAGER_PORT, TARGET (what is
-# scraped in place of localhost:8080), PROMCONFIG (in place of promconfig/), MONITOR_DATA (in place of .tools/monitor-PORT).
+# scraped in place of localhost:8080; several with commas between), PROMCONFIG (in place of promconfig/), MONITOR_DATA (in place
+# of .tools/monitor-PORT).
 # shellcheck source=bin/_setup.sh
 . "$(dirname "${BASH_SOURCE[0]}")/_setup.sh"
 
 port=${MONITOR_PORT:-9000}
 host=${MONITOR_HOST:-localhost}
 alertmanager_port=${ALERTMANAGER_PORT:-9093}
-target=${TARGET:-localhost:8080}
+targets=${TARGET:-localhost:8080}
+target=${targets%%,*} # where a link leads
+listed=$(sed 's/,/", "/g' <<<"$targets") # as in prometheus.yml
 source=$(cd "${PROMCONFIG:-$ROOT/promconfig}" && pwd) || die "no folder ${PROMCONFIG:-$ROOT/promconfig}"
 data=${MONITOR_DATA:-$TOOLS/monitor-$port}
 url=http://localhost:$port
@@ -28,7 +31,8 @@ check_and_copy() { # into $data/config, each file whole; or say why not and leav
   mkdir -p "$data/new"
   for file in "$source"/prometheus.yml "$source"/*rules.yml; do
     if [ -e "$file" ]; then
-      sed -e "s/localhost:8080/$target/g" -e "s/localhost:9093/localhost:$alertmanager_port/g" "$file" >"$data/new/${file##*/}"
+      sed -e "s/\"localhost:8080\"/\"$listed\"/g" -e "s/localhost:8080/$target/g" \
+        -e "s/localhost:9093/localhost:$alertmanager_port/g" "$file" >"$data/new/${file##*/}"
     fi
   done
   for file in "$data"/new/*; do

@@ -26,7 +26,7 @@ scripts/check || status=$?
 command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || install_in_ci postgresql ||
   say "no PostgreSQL: the tests of lakes with a catalogue there are skipped"
 if [ $# -eq 0 ]; then
-  lake_python
+  lake_python dev
   s3_server || say "no server that speaks S3: the test of a lake there is skipped"
   "$LAKE/bin/python" -m pytest -m lake || { code=$? && [ $status -ne 0 ] || status=$code; }
 fi

@@ -133,6 +133,36 @@ def test_dev_is_all_that_the_others_need(checkout: Checkout) -> None:
     assert len(checkout.installs) == 1
 
 
+def test_what_tests_lakes_is_all_that_a_demo_of_one_needs(checkout: Checkout) -> None:
+    assert checkout.run("lake_python dev; lake_python profile,datagen; echo $LAKE")[1].endswith("/.tools/lake\n")
+    (install,) = (checkout.root / ".tools/installs.txt").read_text().splitlines()
+    assert install.endswith(f"-e {checkout.root}[dev,lake]")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        pytest.param("--store", "assay: --store needs duckdb or ducklake", id="no store"),
+        pytest.param(
+            "--store=lake", "assay: there is no store lake: --store takes duckdb or ducklake", id="unknown store"
+        ),
+        pytest.param("--quick", "assay: demo.sh knows no --quick", id="unknown option"),
+    ],
+)
+def test_a_demo_with_wrong_arguments_installs_nothing(checkout: Checkout, arguments: str, said: str) -> None:
+    code, lines = checkout.run(f"'{checkout.root}/bin/demo.sh' {arguments}")
+    assert code == 2
+    assert lines.startswith(f"{said}\nusage: bin/demo.sh ")
+    assert checkout.installs == []
+
+
+def test_a_demo_tells_its_options(checkout: Checkout) -> None:
+    code, lines = checkout.run(f"'{checkout.root}/bin/demo.sh' --help")
+    assert code == 0
+    assert "--store ducklake" in lines
+    assert checkout.installs == []
+
+
 def test_two_scripts_at_once_install_once(checkout: Checkout) -> None:
     with (
         checkout.begin("need_python profile", FAKE_PIP_TAKES="1") as one,
@@ -235,7 +265,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "ALERTMANAGER_PORT": str(free_port()),
         "MONITOR_DATA": str(tmp_path / "data"),
         "PROMCONFIG": str(config),
-        "TARGET": f"localhost:{free_port()}",
+        "TARGET": f"localhost:{free_port()},localhost:{free_port()}",
     }
 
 
@@ -283,12 +313,12 @@ def test_a_change_is_loaded_within_5_s_and_a_broken_one_is_not(monitor: Monitor)
 
 
 @pytest.mark.e2e
-def test_the_target_can_be_another_one(monitor: Monitor) -> None:
+def test_the_targets_can_be_others(monitor: Monitor) -> None:
     def targets() -> list[str]:
         answer = get(monitor.port, "/api/v1/targets")
         return [target["labels"]["instance"] for target in answer["data"]["activeTargets"]]
 
-    assert until(lambda: targets() == [monitor.environment["TARGET"]], 10)
+    assert until(lambda: sorted(targets()) == sorted(monitor.environment["TARGET"].split(",")), 10)
 
 
 @pytest.mark.e2e
