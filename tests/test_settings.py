@@ -144,6 +144,15 @@ def test_a_lake_is_a_store(workspace: Path) -> None:
     assert (again.where, again.log_path) == (settings.where, settings.log_path)
 
 
+def test_a_registry_in_the_lake_needs_a_lake(workspace: Path) -> None:
+    assert load().registry == "folder"
+    assert load(store="ducklake:sqlite:l.sqlite", registry="lake").registry == "lake"
+    with pytest.raises(UsageError, match=r'registry = "lake" needs a lake as the store'):
+        load(registry="lake")
+    with pytest.raises(UsageError, match=r"setting registry .*'folder' or 'lake'"):
+        load(registry="git")
+
+
 def test_a_lake_in_postgresql_keeps_its_url_and_its_files(workspace: Path) -> None:
     (workspace / "assay.toml").write_text(
         'store = "ducklake:postgres:postgresql://u@h/db"\nlake_data = "s3://b/p"\nlake_s3_endpoint = "http://h:9000"\n'

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from assay.ingest.worker import AnyWorker, Worker
     from assay.service.collector import Collector, Limits
     from assay.service.errands import Errands
+    from assay.service.following import Following
     from assay.service.guard import Door
     from assay.service.office import Office
     from assay.settings import Settings
@@ -43,6 +44,7 @@ __all__ = [
     "collector",
     "configure_logging",
     "door",
+    "following",
     "limits",
     "opened_store",
     "serve_alone",
@@ -179,11 +181,26 @@ def collector(settings: Settings, *, apart: bool = True) -> Collector:
             enforced=enforced,
             metrics=Metrics(),
             rendered=RenderedModels(settings.root / "app" / "contracts.py"),
+            following=following(settings, enforced.versions),
             limits=limits(settings),
         )
     except BaseException:
         log.close()
         raise
+
+
+def following(settings: Settings, versions: Versions) -> Following | None:
+    """What has the folder of contracts follow the lake, where the lake decides which there are."""
+    lake = settings.lake if settings.registry == "lake" else None
+    if lake is None:
+        return None
+    from assay.service.following import Following
+    from assay.store.mirror import Mirror
+
+    def tell(message: str) -> None:
+        _log.warning(message)
+
+    return Following(Mirror(lake, versions, memory_limit=settings.memory_limit, tell=tell))
 
 
 def opened_store(settings: Settings) -> AnyStore:
@@ -297,10 +314,11 @@ def errand() -> NoReturn:
         out.write(json.dumps(said) + "\n")
         out.flush()
 
+    configure_logging()
     given, what = json.loads(sys.argv[1]), json.loads(sys.argv[2])
     dataset = what["dataset"]
     try:
-        workspace = Workspace(Settings(**given), is_flushed=True)
+        workspace = Workspace(Settings(**given), is_flushed=True, tell=_log.warning)
         match what["do"]:
             case "activate":
                 written, checked = workspace.activate(

@@ -58,16 +58,12 @@ class WorkspaceDesk:
 
     def health(self) -> Health:
         """See `Desk.health`."""
-        failure, trouble = self._office.failure, self._office.trouble
+        failure = self._office.failure
         try:
             gauges = self._office.gauges()
         except (OSError, AssayError):  # a store that cannot be read must not hide the rest
             gauges = {}
-        return Health(
-            None if failure is None else str(failure),
-            None if trouble is None else f"{trouble}; events wait in the log until then",
-            gauges,
-        )
+        return Health(None if failure is None else str(failure), self._office.note, gauges)
 
     def rejects(self, dataset: str, *, limit: int, group: bool, timeout_s: float) -> Mapping[str, Any]:
         """See `Desk.rejects`."""

@@ -126,7 +126,7 @@ def propose(
         return Proposal(base, groups, let_in, None)
     made = _signed(together, base, let_in)
     known = next((each for each in _later(workspace, base) if each == made), None)
-    written = known or workspace.versions.add(made)
+    written = known or workspace.add(made)
     return Proposal(base, groups, let_in, written, is_new=known is None)
 
 

@@ -134,6 +134,11 @@ class Settings(BaseSettings):
         None, description="The key that commands send to a running service; in the environment, not in a file for git."
     )
     contracts: Path = Field(Path("contracts"), description="The folder of contracts.")
+    registry: Literal["folder", "lake"] = Field(
+        "folder",
+        description="Where it is decided which contracts there are and which are in force: in that folder; or in the lake, for "
+        "all collectors at once, and the folder follows.",
+    )
     budget: float = Field(1e-5, gt=0, lt=1, description="The share of clean events that numeric bounds may refuse.")
     alert_hold: _Duration = Field("5m", description="How long an alert stays up after its condition has gone.")
     alert_windows: Annotated[tuple[_Duration, ...], NoDecode] = Field(
@@ -178,6 +183,10 @@ class Settings(BaseSettings):
         else:
             object.__setattr__(self, "store", str(self.lake))
         object.__setattr__(self, "log", self._place(self.log) if self.log else self.beside(".log"))
+        if self.registry == "lake" and self.lake is None:
+            raise ValueError(
+                'registry = "lake" needs a lake as the store, such as store = "ducklake:postgres:dbname=…"'
+            )
         return self
 
     @property

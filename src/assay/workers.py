@@ -16,7 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
-from assay.assemble import Stop, application, apply_command, configure_logging, door, limits, opened_store
+from assay.assemble import Stop, application, apply_command, configure_logging, door, following, limits, opened_store
 from assay.errors import AssayError, LogInUse, ServiceError
 from assay.ingest.logs import log_of, logs_beside
 
@@ -81,15 +81,17 @@ async def _lead(settings: Settings, stop: Stop, sockets: list[_Sockets], stack: 
     from assay.service.rendered import RenderedModels
     from assay.service.serving import run
 
+    versions = Versions(settings.contracts)
     head = Head(
         crew,
         store=opened_store(settings),
-        enforced=Enforced(Versions(settings.contracts)),
+        enforced=Enforced(versions),
         metrics=SummedMetrics([Memory(descriptor) for descriptor in descriptors]),
         make_worker=lambda on_applied, on_trouble: ApartWorker(
             apply_command(settings), on_applied=on_applied, on_trouble=on_trouble
         ),
         rendered=RenderedModels(settings.root / "app" / "contracts.py"),
+        following=following(settings, versions),
     )
     loop = asyncio.get_running_loop()
     draining: list[asyncio.Task[None]] = []

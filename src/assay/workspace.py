@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from assay.frames.report import Report
     from assay.profile.batch import Progress
     from assay.profile.document import Profile
+    from assay.store.mirror import Mirror
 
 __all__ = ["Rendered", "Workspace", "check_name", "patiently"]
 
@@ -52,9 +53,15 @@ _open: Final = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 class Workspace:
     """A folder with an `assay.toml`, contracts, and a store somewhere."""
 
-    def __init__(self, settings: Settings, *, is_flushed: bool = False) -> None:
-        """`is_flushed`: whoever made it has brought everything into the store, or need not."""
+    def __init__(
+        self, settings: Settings, *, is_flushed: bool = False, tell: Callable[[str], object] = lambda _: None
+    ) -> None:
+        """`is_flushed`: whoever made it has brought everything into the store, or need not.
+
+        `tell` is told what else a person should know: of contracts that gave way to the lake's.
+        """
         self.settings = settings
+        self._tell = tell
         self._is_flushed = is_flushed
         self.versions = Versions(settings.contracts)
 
@@ -178,6 +185,58 @@ class Workspace:
         self.flush()
         with self.connection() as con:
             return groups(con, dataset, limit=limit) if group else rejects(con, dataset, limit=limit)
+
+    # ---- the lake's contracts, where it decides which there are
+
+    def follow(self) -> None:
+        """Bring the folder of contracts in step with the lake, with `registry = "lake"`.
+
+        Raises:
+            StoreFailed: the lake is out of reach.
+        """
+        with self._mirror() as mirror:
+            if mirror is not None:
+                mirror.bring()
+
+    def catch_up(self) -> None:
+        """The same, as far as it can be had: a lake out of reach is told of."""
+        try:
+            self.follow()
+        except StoreFailed as error:
+            self._tell(f"{error}; contracts are as they were known here last")
+
+    def add(self, contract: Contract, profile: bytes | None = None) -> Contract:
+        """Write a contract as the next version of its dataset, with its evidence; the contract with its number.
+
+        Raises:
+            StoreFailed: the lake decides which there are, and is out of reach.
+        """
+        with self._mirror() as mirror:
+            return (self.versions if mirror is None else mirror).add(contract, profile)
+
+    def _put(self, dataset: str, active: Active, *, by: str | None, how: str) -> None:
+        """Put a version in force, and write down who did."""
+        from assay.contract import history
+
+        with self._mirror() as mirror:
+            if mirror is None:
+                history.activate(self.versions, dataset, active, by=by, how=how)
+            else:
+                mirror.activate(dataset, active, by=by, how=how)
+
+    @contextmanager
+    def _mirror(self) -> Iterator[Mirror | None]:
+        lake = self.settings.lake if self.settings.registry == "lake" else None
+        if lake is None:
+            yield None
+            return
+        from assay.store.mirror import Mirror
+
+        mirror = Mirror(lake, self.versions, memory_limit=self.settings.memory_limit, tell=self._tell)
+        try:
+            yield mirror
+        finally:
+            mirror.close()
 
     # ---- contracts by name
 
@@ -375,7 +434,7 @@ class Workspace:
             budget=self.settings.budget if budget is None else budget,
             extra="forbid" if self.settings.extra == "forbid" else "allow",
         )
-        return self.versions.add(contract, profile.to_json().encode())
+        return self.add(contract, profile.to_json().encode())
 
     def activate(
         self,
@@ -396,15 +455,15 @@ class Workspace:
         Raises:
             UsageError, NotASchema: there is no such version, or it is no contract. Nothing is changed then.
             EditedByHand, ContractError: as `render`; nothing is changed then either, but for a mode.
+            StoreFailed: the lake decides what is in force, and is out of reach; nothing is changed.
         """
-        from assay.contract import history
-
         check_name(dataset)
+        self.follow()
         contract = self.versions.load(dataset, number)
         former = self.versions.active(dataset)
         labels = {label for label, _ in contract.root.walk()}
         fields = {} if former is None else {label: own for label, own in former.fields.items() if label in labels}
-        put = partial(history.activate, self.versions, dataset, Active(number, mode, fields), by=by or _user(), how=how)
+        put = partial(self._put, dataset, Active(number, mode, fields), by=by or _user(), how=how)
         only_mode = former is not None and former.contract == number
         if only_mode:
             put()
@@ -444,9 +503,10 @@ class Workspace:
 
         check_name(dataset)
         found = import_contract(source, dataset)
+        self.follow()
         former = self.former(dataset)
         contract = found.contract if former is None else with_evidence(found.contract, former)
-        return replace(found, contract=self.versions.add(contract))
+        return replace(found, contract=self.add(contract))
 
     def former(self, dataset: str) -> Contract | None:
         """The version that the next one follows: the active one, else the newest."""
@@ -467,6 +527,7 @@ class Workspace:
             EditedByHand: a person has edited `app/contracts.py`, and `force` is not given.
             ContractError: promtool refuses the rules; nothing is written.
         """
+        self.catch_up()
         contracts = [contract for contract, _ in self.versions.active_contracts()]
         files, checked = self._files(contracts, force=force, thoroughly=thoroughly)
         return self._write(files), checked

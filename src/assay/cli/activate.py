@@ -8,7 +8,7 @@ import typer
 
 from assay import settings as configuration
 from assay.cli.options import DatasetArgument, ForceOption
-from assay.cli.output import app, say
+from assay.cli.output import app, say, tell
 from assay.cli.rules import say_rendered
 from assay.contract.versions import Mode
 from assay.errors import UsageError
@@ -31,6 +31,7 @@ def activate(
     modes: dict[str, Mode] = {"enforce": "enforce", "observe": "observe"}
     if mode not in modes:
         raise UsageError(f"--mode {mode}: enforce or observe is expected")
-    rendered = Workspace(configuration.load()).activate(dataset, number, mode=modes[mode], force=force)
+    workspace = Workspace(configuration.load(), tell=tell)
+    rendered = workspace.activate(dataset, number, mode=modes[mode], force=force)
     say(f"{dataset}@{number} is active, mode {mode}")
     say_rendered(rendered)

@@ -9,10 +9,11 @@ import typer
 
 from assay import settings as configuration
 from assay.cli.options import JsonOption
-from assay.cli.output import app, plain, result, say
+from assay.cli.output import app, plain, result, say, tell
 from assay.contract.history import history
 from assay.contract.versions import Active, Versions, is_dataset_name
 from assay.errors import NotASchema, UnknownDataset, UsageError
+from assay.workspace import Workspace
 
 __all__ = ["contracts"]
 
@@ -28,7 +29,9 @@ def contracts(
 
     The exit code is 1 when one of them is no contract.
     """
-    versions = Versions(configuration.load().contracts)
+    workspace = Workspace(configuration.load(), tell=tell)
+    workspace.catch_up()
+    versions = workspace.versions
     if dataset is not None and (not is_dataset_name(dataset) or not versions.numbers(dataset)):
         raise UnknownDataset(dataset)
     names = versions.datasets() if dataset is None else [dataset]

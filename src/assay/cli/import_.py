@@ -9,7 +9,7 @@ import typer
 
 from assay import settings as configuration
 from assay.cli.options import JsonOption
-from assay.cli.output import app, plain, result, say
+from assay.cli.output import app, plain, result, say, tell
 from assay.cli.tables import rules_table
 from assay.contract.versions import is_dataset_name
 from assay.workspace import Workspace
@@ -33,7 +33,7 @@ def import_contract(
     """Make the next version of a contract from another format. Each keyword is enforced exactly, or refused by name."""
     from assay.contract.diff import diff as compare
 
-    workspace = Workspace(configuration.load())
+    workspace = Workspace(configuration.load(), tell=tell)
     former = workspace.former(dataset) if is_dataset_name(dataset) else None
     found = workspace.import_(source, dataset)
     contract = found.contract

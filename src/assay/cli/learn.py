@@ -10,7 +10,7 @@ import typer
 
 from assay import settings as configuration
 from assay.cli.options import ForceOption, JsonOption, StoreOption
-from assay.cli.output import app, result, say
+from assay.cli.output import app, result, say, tell
 from assay.cli.progress import progress
 from assay.cli.rules import say_rendered
 from assay.cli.tables import contract_table
@@ -58,7 +58,7 @@ def learn(
     from assay.monitor.recording import false_alarms
 
     settings = configuration.load(store=store)
-    workspace = Workspace(settings)
+    workspace = Workspace(settings, tell=tell)
     name = dataset or _default(settings)
     measured = _merged(name, profile, since=since, exclude_alerts=exclude_alerts) if profile else None
     if activate and not force:
@@ -69,7 +69,7 @@ def learn(
             budget=budget,
             since=since,
             exclude_alerts=exclude_alerts,
-            tell=lambda message: say(f"assay: {message}"),
+            tell=tell,
             progress=share,
             profile=measured,
         )

@@ -11,7 +11,7 @@ import typer
 
 from assay.errors import AssayError, BadBody, ContractError, EditedByHand, ServiceError, UsageError
 
-__all__ = ["app", "fail", "plain", "result", "say"]
+__all__ = ["app", "fail", "plain", "result", "say", "tell"]
 
 app: Final = typer.Typer(
     name="assay",
@@ -34,6 +34,11 @@ _EXIT: Final = ((UsageError, 2), (EditedByHand, 1), (ContractError, 1), (BadBody
 def say(message: str) -> None:
     """A message for the person at the terminal."""
     sys.stderr.write(message + "\n")
+
+
+def tell(message: str) -> None:
+    """What a person should know beside the result."""
+    say(f"assay: {plain(message)}")
 
 
 def plain(text: str) -> str:

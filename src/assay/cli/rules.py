@@ -11,7 +11,7 @@ import typer
 
 from assay import settings as configuration
 from assay.cli.options import ForceOption, JsonOption, StoreOption
-from assay.cli.output import app, plain, result, say
+from assay.cli.output import app, plain, result, say, tell
 from assay.cli.progress import progress
 from assay.cli.tables import aligned
 from assay.errors import UsageError
@@ -66,7 +66,7 @@ def rules(
     for name, given in (("--days", days), ("--contract", contract), ("--store", store)):
         if given is not None:
             raise UsageError(f"{name} is for an audit: assay rules --audit {name} {given}")
-    workspace = Workspace(settings)
+    workspace = Workspace(settings, tell=tell)
     if format_ is not None:
         _resource(workspace, format_, output, as_json=as_json)
         return

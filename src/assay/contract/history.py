@@ -16,7 +16,7 @@ from typing import Any, Final
 from assay.contract.versions import Active, Versions, parse_active
 from assay.errors import NotASchema
 
-__all__ = ["EDITED", "Activation", "activate", "history"]
+__all__ = ["EDITED", "Activation", "activate", "history", "history_path"]
 
 #: How a version came into force that nobody said anything about: `active.json` was edited, or brought by git.
 EDITED: Final = "active.json changed"
@@ -38,6 +38,10 @@ class Activation:
         said = json.loads(self.active.to_json())
         return {"at": self.at.strftime(_MOMENT), "by": self.by, "how": self.how, **said}
 
+    def to_line(self) -> str:
+        """As a line of it."""
+        return json.dumps(self.to_document(), ensure_ascii=False) + "\n"
+
 
 def activate(versions: Versions, dataset: str, active: Active, *, by: str | None, how: str) -> None:
     """Make a version the enforced one, and write down who did.
@@ -52,8 +56,8 @@ def activate(versions: Versions, dataset: str, active: Active, *, by: str | None
         unsaid = _unsaid(versions, dataset, _written(versions, dataset))
     versions.activate(dataset, active)
     lines = [*unsaid, Activation(datetime.now(UTC), by, how, active)]
-    text = "".join(json.dumps(each.to_document(), ensure_ascii=False) + "\n" for each in lines)
-    handle = os.open(_path(versions, dataset), os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    text = "".join(each.to_line() for each in lines)
+    handle = os.open(history_path(versions, dataset), os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         size = os.fstat(handle).st_size
         begun = size > 0 and os.pread(handle, 1, size - 1) != b"\n"  # by an editor that ends no line
@@ -73,12 +77,13 @@ def history(versions: Versions, dataset: str) -> list[Activation]:
     return [*written, *_unsaid(versions, dataset, written)]
 
 
-def _path(versions: Versions, dataset: str) -> Path:
+def history_path(versions: Versions, dataset: str) -> Path:
+    """Where the lines are, or would be."""
     return versions.root / dataset / "history.ndjson"
 
 
 def _written(versions: Versions, dataset: str) -> list[Activation]:
-    path = _path(versions, dataset)
+    path = history_path(versions, dataset)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:

@@ -138,12 +138,17 @@ class Versions:
             UnknownDataset, UsageError, NotASchema: as `load`; nothing is changed then.
             UsageError: a field's mode is given that the contract does not have.
         """
+        contract = self.meant(dataset, active)
+        write_atomic(self.active_path(dataset), active.to_json().encode())
+        return contract
+
+    def meant(self, dataset: str, active: Active) -> Contract:
+        """The contract that would be in force then. Raises what `activate` does."""
         contract = self.load(dataset, active.contract)
         labels = {label for label, _ in contract.root.walk()}
         for label in active.fields:
             if label not in labels:
                 raise UsageError(f'{dataset}@{active.contract} has no field "{label}" to observe')
-        write_atomic(self.active_path(dataset), active.to_json().encode())
         return contract
 
     def active_contracts(self) -> list[tuple[Contract, Active]]:

@@ -37,6 +37,7 @@ from assay.ingest.worker import AnyWorker
 from assay.monitor.bins import Columns
 from assay.monitor.metrics import LEARNING, Metrics
 from assay.service.flights import Flights
+from assay.service.following import Following
 from assay.service.judging import Judging
 from assay.service.large import LargeRequest
 from assay.service.office import Office
@@ -118,6 +119,7 @@ class Collector(Office):
         limits: Limits,
         make_worker: Callable[[OnApplied, OnTrouble], AnyWorker],
         rendered: RenderedModels | None = None,
+        following: Following | None = None,
         shared: Shared | None = None,
     ) -> None:
         """See `Office`. `shared` is what it has in common with other workers, where it is one of several."""
@@ -127,6 +129,7 @@ class Collector(Office):
             metrics=metrics,
             make_worker=make_worker,
             rendered=rendered,
+            following=following,
             is_quiet=shared is not None,
         )
         self.limits = limits

@@ -12,6 +12,7 @@ from assay.ingest.enforced import Change, Enforced
 from assay.ingest.worker import AnyWorker
 from assay.monitor.metrics import Metrics
 from assay.service.crew import Crew
+from assay.service.following import Following
 from assay.service.office import Office
 from assay.service.rendered import RenderedModels
 from assay.store.protocol import Store
@@ -31,9 +32,17 @@ class Head(Office):
         metrics: Metrics,
         make_worker: Callable[[OnApplied, OnTrouble], AnyWorker],
         rendered: RenderedModels | None = None,
+        following: Following | None = None,
     ) -> None:
         self._crew = crew
-        super().__init__(store=store, enforced=enforced, metrics=metrics, make_worker=make_worker, rendered=rendered)
+        super().__init__(
+            store=store,
+            enforced=enforced,
+            metrics=metrics,
+            make_worker=make_worker,
+            rendered=rendered,
+            following=following,
+        )
 
     async def start(self) -> None:
         """Begin, once the workers take events: their logs are there then."""

@@ -11,13 +11,14 @@ from typing import Any, Final
 import structlog
 
 from assay.contract.versions import is_dataset_name
-from assay.errors import AssayError, ServiceError, UnknownDataset
+from assay.errors import AssayError, ServiceError, StoreLocked, UnknownDataset
 from assay.ingest.apart import OnApplied, OnTrouble
 from assay.ingest.apply import Applied
 from assay.ingest.enforced import Change, Enforced
 from assay.ingest.replay import Portion, Replayed
 from assay.ingest.worker import AnyWorker
 from assay.monitor.metrics import Metrics
+from assay.service.following import Following
 from assay.service.rendered import RenderedModels
 from assay.store.protocol import Store
 
@@ -41,13 +42,15 @@ class Office(ABC):
         metrics: Metrics,
         make_worker: Callable[[OnApplied, OnTrouble], AnyWorker],
         rendered: RenderedModels | None = None,
+        following: Following | None = None,
         is_quiet: bool = False,
     ) -> None:
         """`make_worker` makes what applies the log to the store, given whom to tell of rounds and of trouble.
 
-        `rendered` looks after the file of models that follows from the contracts. `is_quiet`: another process, which does
-        the same, says what there is to say.
+        `rendered` looks after the file of models that follows from the contracts, `following` has the folder of contracts
+        follow a lake. `is_quiet`: another process, which does the same, says what there is to say.
         """
+        self._following = following
         self._rendered = rendered
         self._is_quiet = is_quiet
         self.metrics: Final = metrics
@@ -60,6 +63,8 @@ class Office(ABC):
     async def start(self) -> None:
         """Begin: the contracts are in force when this returns."""
         self.metrics.gauges(self.gauges)
+        if self._following is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._following.start)
         self._look()
         self._worker.start()
         self._watching = asyncio.create_task(self._watch())
@@ -68,6 +73,8 @@ class Office(ABC):
         """Move what the store will have, and let go of everything."""
         if self._watching is not None:
             self._watching.cancel()
+        if self._following is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._following.stop)
         await asyncio.get_running_loop().run_in_executor(None, self._stop)
 
     @abstractmethod
@@ -92,6 +99,17 @@ class Office(ABC):
     def trouble(self) -> ServiceError | None:
         """What keeps acknowledged events from their tables; None when nothing does."""
         return self._worker.status.trouble
+
+    @property
+    def note(self) -> str | None:
+        """What a person should know of it, though every event can be acknowledged."""
+        trouble = self.trouble
+        until = " until then" if isinstance(trouble, StoreLocked) else ""
+        notes = [] if trouble is None else [f"{trouble}; events wait in the log{until}"]
+        behind = None if self._following is None else self._following.trouble
+        if behind is not None:
+            notes.append(f"{behind}; the contracts in force stay, and none can be activated until then")
+        return "; ".join(notes) or None
 
     async def flush(self, timeout_s: float = 5.0) -> None:
         """Wait until everything acknowledged so far is in its table.

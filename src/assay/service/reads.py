@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from assay.access.keyring import Keyring
 from assay.contract.versions import is_dataset_name
-from assay.errors import StoreLocked, UnknownDataset
+from assay.errors import UnknownDataset
 from assay.service.office import Office
 
 __all__ = ["reads"]
@@ -30,17 +30,14 @@ def reads(office: Office, keyring: Keyring) -> APIRouter:
 
     @router.get("/readyz")
     async def readyz() -> Response:
-        """Whether events can be acknowledged; with a note when they have to wait for their tables."""
+        """Whether events can be acknowledged; with a note when they wait for their tables, or contracts cannot be known."""
         if office.failure is not None:
             return JSONResponse({"ok": False, "reason": str(office.failure)}, 503, headers={"Retry-After": "1"})
         if keyring.trouble is not None:
             return JSONResponse({"ok": False, "reason": str(keyring.trouble)}, 503, headers={"Retry-After": "1"})
         document: dict[str, Any] = {"ok": True}
-        trouble = office.trouble
-        if isinstance(trouble, StoreLocked):
-            document["note"] = f"{trouble}; events wait in the log until then"
-        elif trouble is not None:
-            document["note"] = f"{trouble}; events wait in the log"
+        if office.note is not None:
+            document["note"] = office.note
         return JSONResponse(document)
 
     @router.get("/metrics")

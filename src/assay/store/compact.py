@@ -45,7 +45,8 @@ def compact(lake: Lake, *, history_s: float, memory_limit: str = "1GB") -> Compa
     with contextlib.closing(attach(lake, memory_limit=memory_limit)) as con:
         try:
             _call(con, "DELETE FROM _keys WHERE taken_at < now() - INTERVAL 24 HOURS")
-            _call(con, "CALL ducklake_flush_inlined_data('lake')")  # marks, whose old states pile up in the catalogue
+            for table in _marks(con):  # their old states pile up in the catalogue
+                _call(con, f"CALL ducklake_flush_inlined_data('lake', table_name => '{table}')")
             states = _call(
                 con, "CALL ducklake_expire_snapshots('lake', older_than => now() - to_seconds(?))", history_s + slack_s
             )
@@ -63,6 +64,12 @@ def compact(lake: Lake, *, history_s: float, memory_limit: str = "1GB") -> Compa
             raise translated(lake, error) from error
     tables = [*merged, *rewritten]
     return Compacted(sum(row[2] for row in tables), sum(row[3] for row in tables), len(states), len(gone) + len(lost))
+
+
+def _marks(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """The tables in the catalogue that are written again and again. What the registry has stays there."""
+    query = "SELECT table_name FROM duckdb_tables() WHERE database_name = 'lake' AND regexp_matches(table_name, '^_(turn$|marks_)')"
+    return [name for (name,) in con.execute(query).fetchall()]
 
 
 def _call(con: duckdb.DuckDBPyConnection, what: str, *seconds: float) -> list[tuple[Any, ...]]:

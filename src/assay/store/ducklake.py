@@ -44,10 +44,16 @@ _CONFIG: Final[dict[str, Any]] = {
     "autoload_known_extensions": False,
 }
 
-#: What a lake has beside the tables of `transaction.TABLES`: requests with a key, and what two that take keys both change.
+#: What a lake has beside the tables of `transaction.TABLES`: requests with a key, and what two that take keys both change;
+#: contracts, who put which in force, and what two that change those both change.
 LAKE_TABLES: Final = {
     "_keys": "slot BLOB, digest BLOB, rejected BOOLEAN, log VARCHAR, taken_at TIMESTAMPTZ",
     "_turn": "n BIGINT",
+    "_contracts": "dataset VARCHAR, version INTEGER, document VARCHAR, profile VARCHAR, digest VARCHAR,"
+    " added_at TIMESTAMPTZ",
+    "_activations": "n BIGINT, dataset VARCHAR, done_at TIMESTAMPTZ, who VARCHAR, how VARCHAR, contract INTEGER,"
+    " mode VARCHAR, fields VARCHAR",
+    "_registry": "n BIGINT",
 }
 #: How long a request is known by its key.
 _KEYS_FOR: Final = timedelta(hours=24)
@@ -67,13 +73,18 @@ _ELSEWHERE: Final = re.compile(r'DATA_PATH parameter "(.*?)" does not match exis
 #: So often in a row is something else than bad luck.
 _MOST_CONFLICTS: Final = 30
 _BEGUN_WITHIN: Final = 8
+#: The files of catalogues that were looked at here, with their inodes.
+_looked_at: Final[set[tuple[Path, int]]] = set()
+_looking: Final = threading.Lock()
 #: A lake that was not there is looked for again after so many seconds: to try is dear.
 _AGAIN_S: Final = 1.0
 #: How old the figures may be that would have all of the lake read, seconds.
 _FRESH_S: Final = 60.0
-#: Rows up to so many are kept in the catalogue and not in a file of their own. Only for marks: PostgreSQL takes no text
+#: Rows up to so many are kept in the catalogue and not in a file of their own. Not for events: PostgreSQL takes no text
 #: with a NUL in it.
 _INLINED: Final = 10
+#: Of these too, beside the marks. JSON text has no NUL.
+_IN_CATALOGUE: Final = ("_turn", "_contracts", "_activations", "_registry")
 
 
 def attach(lake: Lake, *, read_only: bool = False, memory_limit: str = "1GB") -> duckdb.DuckDBPyConnection:
@@ -154,11 +165,17 @@ class LakeStore(Reads):
     @contextlib.contextmanager
     def write(self) -> Iterator[LakeTransaction]:
         """One transaction; see `Store.write`."""
+        with self.transaction() as con:
+            yield LakeTransaction(con, self._tables, self._log, self._waiting)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The connection of one transaction, that begins and ends with the block. Raises what `write` does."""
         with self._one_at_a_time:
             con = self._attached()
             try:
                 con.execute("BEGIN")
-                yield LakeTransaction(con, self._tables, self._log, self._waiting)
+                yield con
                 con.execute("COMMIT")
                 self._conflicts = 0
             except BaseException as error:
@@ -352,14 +369,24 @@ def _reach_s3(con: duckdb.DuckDBPyConnection, lake: Lake) -> None:
 
 
 def _look_at(lake: Lake, file: Path, *, read_only: bool) -> None:
-    """See to it that an SQLite catalogue may be read while it is written to."""
+    """See to it that an SQLite catalogue may be read while it is written to.
+
+    Once in a process: whoever closes a file gives up all locks that the process has on it, those of DuckDB's SQLite too.
+    """
     if read_only and not file.exists():
         raise StoreUnreachable(str(lake), "there is no such file")
-    try:
-        with contextlib.closing(sqlite3.connect(file, timeout=10)) as con:
-            con.execute("PRAGMA journal_mode = WAL")
-    except sqlite3.Error as error:
-        raise StoreUnreachable(str(lake), str(error)) from error
+    with _looking:
+        inode = _inode(lake)
+        if inode is not None and (file, inode) in _looked_at:
+            return
+        try:
+            with contextlib.closing(sqlite3.connect(file, timeout=10)) as con:
+                con.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.Error as error:
+            raise StoreUnreachable(str(lake), str(error)) from error
+        inode = _inode(lake)
+        if inode is not None:
+            _looked_at.add((file, inode))
 
 
 def _prepare(con: duckdb.DuckDBPyConnection, marks: str) -> None:
@@ -398,10 +425,11 @@ def _make_tables(con: duckdb.DuckDBPyConnection, marks: str) -> None:
             con.execute(f"CREATE TABLE {name} ({wanted[name]})")
         if "_store" not in present:
             con.execute("INSERT INTO _store VALUES (?, 1, ?)", [uuid.uuid4().hex, datetime.now(UTC)])
-        if "_turn" not in present:
-            con.execute("INSERT INTO _turn VALUES (0)")
+        for name in {"_turn", "_registry"} - present:
+            con.execute(f"INSERT INTO {name} VALUES (0)")
         con.execute("COMMIT")
-        con.execute(f"CALL lake.set_option('data_inlining_row_limit', {_INLINED}, table_name => '_turn')")
+        for name in set(_IN_CATALOGUE) - present:
+            con.execute(f"CALL lake.set_option('data_inlining_row_limit', {_INLINED}, table_name => '{name}')")
     if marks and marks not in present:
         con.execute("BEGIN")
         con.execute(f"CREATE TABLE {quoted(marks)} ({TABLES['_marks']})")

@@ -17,7 +17,7 @@ __all__ = ["Desk", "Health", "Suggested", "WhatIf"]
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How the collector is. `failure` says why no event can be acknowledged, `note` why acknowledged ones wait in the log.
+    """How the collector is. `failure` says why no event can be acknowledged, `note` what is amiss beside that.
 
     `gauges` are those of the metrics, without their prefix.
     """
