@@ -188,18 +188,22 @@ class Workspace:
 
     # ---- the lake's contracts, where it decides which there are
 
-    def follow(self) -> None:
+    def follow(self, *, meant: tuple[str, int] | None = None) -> None:
         """Bring the folder of contracts in step with the lake, with `registry = "lake"`.
 
         Raises:
+            UsageError: the version that is meant is another contract there.
             StoreFailed: the lake is out of reach.
         """
         with self._mirror() as mirror:
             if mirror is not None:
-                mirror.bring()
+                mirror.bring(meant)
 
     def catch_up(self) -> None:
-        """The same, as far as it can be had: a lake out of reach is told of."""
+        """The same, as far as it can be had: a lake out of reach is told of, and one that is not there yet is not made."""
+        lake = self.settings.lake
+        if lake is not None and lake.file is not None and not lake.file.exists():
+            return
         try:
             self.follow()
         except StoreFailed as error:
@@ -458,7 +462,7 @@ class Workspace:
             StoreFailed: the lake decides what is in force, and is out of reach; nothing is changed.
         """
         check_name(dataset)
-        self.follow()
+        self.follow(meant=(dataset, number))
         contract = self.versions.load(dataset, number)
         former = self.versions.active(dataset)
         labels = {label for label, _ in contract.root.walk()}

@@ -161,6 +161,20 @@ def test_at_the_start_the_lake_wins_and_what_was_here_is_kept(pair: tuple[Machin
     assert one.in_force == Active(2)
 
 
+def test_a_draft_that_the_lake_has_otherwise_is_not_activated(pair: tuple[Machine, Machine]) -> None:
+    one, other = pair
+    one.mirror.add(contract(1))
+    other.versions.add(contract(100))
+    with pytest.raises(UsageError, match="d@1 is another contract in the lake"):
+        other.put(1)
+    one.mirror.look()
+    assert (one.in_force, other.in_force) == (None, None)
+    assert other.versions.load("d", 1).schema == contract(1).schema
+    other.put(1)  # looked at by now
+    one.mirror.look()
+    assert one.in_force == Active(1)
+
+
 def test_an_edit_is_an_activation(pair: tuple[Machine, Machine]) -> None:
     one, other = pair
     one.mirror.add(contract(1))

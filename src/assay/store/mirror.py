@@ -82,10 +82,14 @@ class Mirror:
         if self._number != self._registry.transact(Entries.number) or self._stamps != self._look_at_stamps():
             self.bring()
 
-    def bring(self) -> None:
-        """Bring both in step. Raises what `look` does."""
+    def bring(self, meant: Version | None = None) -> None:
+        """Bring both in step. Raises what `look` does.
+
+        Raises:
+            UsageError: the version that is meant is another contract in the registry. The folder has that one then.
+        """
         with self._alone():
-            self._bring()
+            self._bring(meant)
 
     def add(self, contract: Contract, profile: bytes | None = None) -> Contract:
         """Enter a contract as the next version of its dataset, with its evidence; the contract with its number.
@@ -107,7 +111,7 @@ class Mirror:
     def activate(self, dataset: str, active: Active, *, by: str | None, how: str) -> None:
         """Make a version the enforced one, for all who share the lake. A draft is entered with it.
 
-        Raises what `look` does, and `Versions.activate`; nothing is changed then.
+        Raises what `bring` does, and `Versions.activate`; nothing is in force then that was not.
         """
 
         def activate(entries: Entries) -> None:
@@ -115,18 +119,21 @@ class Mirror:
             entries.activate(dataset, Activation(datetime.now(UTC), by, how, active))
 
         with self._alone():
-            self._bring()
+            self._bring((dataset, active.contract))
             self._versions.meant(dataset, active)
             self._registry.transact(activate)
             self._bring()
 
     # ---- what the registry gets
 
-    def _bring(self) -> None:
+    def _bring(self, meant: Version | None = None) -> None:
         stamps = self._look_at_stamps()
         fetched = self._registry.transact(self._exchange)
+        is_another = meant in fetched.documents and meant is not None and self._versions.schema_path(*meant).exists()
         self._write(fetched, stamps)
         self._number, self._stamps = fetched.state.number, stamps
+        if meant is not None and is_another:
+            raise _another(meant)
 
     def _exchange(self, entries: Entries) -> _Fetched:
         state = entries.state()
@@ -175,9 +182,7 @@ class Mirror:
             self._versions.load(dataset, number)
             entries.add((dataset, number), document, self._profile(dataset, number))
         elif known != digest(document) and not is_edited:
-            raise UsageError(
-                f"{dataset}@{number} is another contract in the lake by now: look at it, and activate it again"
-            )
+            raise _another((dataset, number))
 
     def _profile(self, dataset: str, number: int) -> bytes | None:
         try:
@@ -276,3 +281,11 @@ class Mirror:
             yield
         finally:
             os.close(handle)
+
+
+def _another(version: Version) -> UsageError:
+    dataset, number = version
+    return UsageError(
+        f"{dataset}@{number} is another contract in the lake than it was here: nothing is activated. Look at what it is "
+        "now, and activate it again; or give what was here a number of its own"
+    )
