@@ -132,6 +132,16 @@ def test_a_folder_that_the_lake_knows_nothing_of_is_brought_in(pair: tuple[Machi
     assert other.past == [("ada", "assay activate", 1), ("ada", "assay activate", 2)]
 
 
+def test_a_version_is_added_to_what_the_folder_had(pair: tuple[Machine, Machine]) -> None:
+    one, other = pair
+    one.versions.add(contract(1))
+    activate_in_folder(one.versions, "d", Active(1), by="ada", how="assay activate")
+    assert one.mirror.add(contract(2)).version == 2
+    other.mirror.look()
+    assert other.versions.numbers("d") == [1, 2]
+    assert other.past == one.past == [("ada", "assay activate", 1)]
+
+
 def test_at_the_start_the_lake_wins_and_what_was_here_is_kept(pair: tuple[Machine, Machine]) -> None:
     one, other = pair
     one.mirror.add(contract(1))

@@ -104,6 +104,7 @@ class Mirror:
             return number
 
         with self._alone():
+            self._bring()  # what the lake knows nothing of comes first, with its history
             number = self._registry.transact(add)
             self._bring()
         return Contract(dataset, number, contract.schema, contract.root)
