@@ -121,4 +121,5 @@ def test_every_command_is_a_module_of_its_name() -> None:
     for name in _COMMANDS:
         import_module(f"assay.cli.{_MODULES.get(name, name)}")
     commands = {info.name or info.callback.__name__ for info in app.registered_commands if info.callback is not None}
-    assert set(_COMMANDS) <= commands
+    groups = {each.typer_instance.info.name for each in app.registered_groups if each.typer_instance is not None}
+    assert set(_COMMANDS) == commands | groups
