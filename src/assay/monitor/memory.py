@@ -96,13 +96,13 @@ class SharedHistogram:
         self._places = [memory.slot(*part) for part in parts(name, buckets)]
         self._lock = Lock()
 
-    def observe(self, amount: float) -> None:
-        """Count one."""
+    def observe(self, amount: float, times: int = 1) -> None:
+        """Count one, or several of the same."""
         place, total = self._places[bisect_left(self._bounds, amount)], self._places[-1]
         if place is not None and total is not None:
             with self._lock:
-                self._memory.counts[place] += 1
-                self._memory.reals[total] += amount
+                self._memory.counts[place] += times
+                self._memory.reals[total] += amount * times
 
 
 def parts(name: str, buckets: Sequence[float]) -> Iterator[Slot]:

@@ -8,7 +8,7 @@ from threading import Lock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
@@ -16,6 +16,7 @@ from assay.contract.document import Contract
 from assay.contract.models import violation_types
 from assay.errors import AssayError
 from assay.monitor.bins import Columns
+from assay.monitor.histogram import Histogram
 from assay.monitor.memory import Memory, SharedHistogram
 from assay.monitor.series import Cell, Counters, Gauges, SeriesCollector
 
@@ -72,8 +73,8 @@ class Figures:
 class Observer(Protocol):
     """A histogram, as far as those who count know it."""
 
-    def observe(self, amount: float) -> None:
-        """Count one."""
+    def observe(self, amount: float, times: int = 1) -> None:
+        """Count one, or several of the same."""
 
 
 class Metrics:
@@ -124,8 +125,8 @@ class Metrics:
         self._last = Gauges(LAST_EVENT, "When an event came last, Unix time.", ("dataset",))
 
         self.commit_seconds: Final = self._histogram("assay_commit_seconds", "Log transactions.", _SECONDS)
-        self.apply_seconds: Final[Observer] = Histogram(
-            "assay_apply_seconds", "Rounds from the log to the store.", buckets=_SECONDS, registry=self.registry
+        self.apply_seconds: Final = self._own_histogram(
+            "assay_apply_seconds", "Rounds from the log to the store.", _SECONDS
         )
         self.request_seconds: Final = self._histogram("assay_request_seconds", "Requests to collect.", _SECONDS)
         self.batch_events: Final = self._histogram(
@@ -153,7 +154,12 @@ class Metrics:
         """One of what requests bring."""
         if self._memory is not None:
             return SharedHistogram(self._memory, name, buckets)
-        return Histogram(name, documentation, buckets=buckets, registry=self.registry)
+        return self._own_histogram(name, documentation, buckets)
+
+    def _own_histogram(self, name: str, documentation: str, buckets: Sequence[float]) -> Observer:
+        histogram = Histogram(name, documentation, buckets)
+        self.registry.register(histogram)
+        return histogram
 
     def watch(self, contract: Contract, mode: str, violations: Iterable[tuple[str, str]] | None = None) -> None:
         """Have every series of `contract`, now the active one of its dataset; those of a former version go.

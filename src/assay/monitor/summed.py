@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from collections.abc import Sequence
 from typing import Final
 
-from prometheus_client.metrics_core import HistogramMetricFamily, Metric
-
+from assay.monitor.histogram import Shown
 from assay.monitor.memory import Memory, Slot, parts
 from assay.monitor.metrics import LAST_EVENT, LEARNING, OTHER, Figures, Metrics, Observer
 from assay.monitor.series import Counters
@@ -113,23 +111,9 @@ class _Remembering:
         self._gone[self._counters.name, labels] += cell.value
 
 
-class _SummedHistogram:
+class _SummedHistogram(Shown):
     """A histogram that is counted elsewhere. `numbers` are its `parts`."""
 
-    def __init__(self, name: str, documentation: str, buckets: Sequence[float]) -> None:
-        self.name = name
-        self.buckets = [float(bound) for bound in buckets]
-        self.numbers: list[float] = [0] * (len(self.buckets) + 2)
-        self._documentation = documentation
-
-    def observe(self, amount: float) -> None:
+    def observe(self, amount: float, times: int = 1) -> None:
         """Nothing is counted here."""
         raise NotImplementedError
-
-    def collect(self) -> Iterator[Metric]:
-        """What a registry asks for."""
-        family = HistogramMetricFamily(self.name, self._documentation)
-        *counts, total = self.numbers
-        bounds = [*map(str, self.buckets), "+Inf"]
-        family.add_metric([], list(zip(bounds, accumulate(counts), strict=True)), total)
-        yield family
