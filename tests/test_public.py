@@ -111,7 +111,7 @@ def test_a_check_of_good_numbers_loads_little(checked: tuple[Path, Path]) -> Non
 def test_a_command_loads_no_other_and_no_pandas(command: str, checked: tuple[Path, Path]) -> None:
     rows, contract = checked
     arguments = [command, str(rows), *(["--contract", str(contract)] if command == "check" else [])]
-    code = f"import sys, pyarrow as pa; from assay.cli import main; sys.argv[1:] = {arguments!r}\ntry:\n main()\nexcept SystemExit as end: assert not end.code, end\nassert pa.scalar(1).as_py()"
+    code = f"import os, sys, pyarrow as pa; from assay.cli import main; os._exit = lambda code: None; sys.argv[1:] = {arguments!r}\ntry:\n main()\nexcept SystemExit as end: assert not end.code, end\nassert pa.scalar(1).as_py()"
     loaded = modules_after(code)
     assert f"assay.cli.{command}" in loaded
     assert not loaded & {"pandas", "assay.workspace", "assay.settings", "assay.cli.serve", "rich.progress"}

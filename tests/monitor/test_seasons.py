@@ -17,7 +17,7 @@ from assay.monitor.recording import volume_waves
 from assay.monitor.rule_tests import TEST_FILE, render_rule_tests
 from assay.monitor.rules import RULES_FILE, RuleSettings, render_rules
 from assay.profile.document import Hours
-from assay.profile.seasons import waves
+from assay.profile.waves import waves
 from tests.monitor.samples import types_only
 
 LOCAL = Path(__file__).parents[2] / ".tools/prometheus/usr/bin"

@@ -73,7 +73,7 @@ def false_alarms(contract: Contract, settings: RuleSettings | None = None) -> fl
 
 
 def volume_waves(contract: Contract) -> list[tuple[float, float, float]]:
-    """The waves that the dataset's volume follows (see `assay.profile.seasons`), as far as the contract has sensible ones."""
+    """The waves that the dataset's volume follows (see `assay.profile.waves`), as far as the contract has sensible ones."""
     found = contract.evidence.get("waves", [])
     try:
         return [(float(period), float(a), float(b)) for period, a, b in found if float(period) > 0]

@@ -18,7 +18,7 @@ from assay.profile import bounds, shapes
 from assay.profile.document import FieldProfile, Numbers, Profile, Strings
 from assay.profile.histogram import bins, summary
 from assay.profile.roles import crosses_zero, is_identifier, is_key, is_timestamp, known_range
-from assay.profile.seasons import waves
+from assay.profile.waves import waves
 
 __all__ = ["NEEDED", "learn"]
 

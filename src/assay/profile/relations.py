@@ -146,24 +146,37 @@ def _ordered(fields: Sequence[Related], sample: _Sample, said: set[frozenset[str
     for one, other in combinations(fields, 2):
         if one.kind != other.kind or frozenset((one.name, other.name)) in said:
             continue
+        is_above, is_below = _order(sample[one.name], sample[other.name])
+        if is_above and is_below:
+            continue
         pairs = zip(sample[one.name], sample[other.name], strict=True)
         both = [(a, b) for a, b in pairs if a is not None and b is not None]
-        is_above = any(a > b for a, b in both)
-        is_below = any(a < b for a, b in both)
-        if len(both) < SAMPLE_ROWS // 20 or (is_above and is_below):
+        if len(both) < SAMPLE_ROWS // 20:
             continue
         if not (is_above or is_below):
             alike = _shares(*zip(*both, strict=True))[1]
             found.append(_Candidate("equal", (one, other), 1 - alike))
             continue
         low, high = (other, one) if is_above else (one, other)
-        lows, highs = zip(*((b, a) if is_above else (a, b) for a, b in both), strict=True)
-        above, _ = _shares(lows, highs)
         meeting = sum(a == b for a, b in both) / len(both)
-        related = one.kind != "number" or meeting >= MEETING or _words(one.name) & _words(other.name)
-        if related and above >= BY_CHANCE:
-            found.append(_Candidate("order", (low, high), above))
+        if one.kind != "number" or meeting >= MEETING or _words(one.name) & _words(other.name):
+            lows, highs = zip(*((b, a) if is_above else (a, b) for a, b in both), strict=True)
+            above, _ = _shares(lows, highs)
+            if above >= BY_CHANCE:
+                found.append(_Candidate("order", (low, high), above))
     return sorted(found, key=lambda each: -each.by_chance)[:KEPT]
+
+
+def _order(some: Sequence[float | None], others: Sequence[float | None]) -> tuple[bool, bool]:
+    """Whether some value is above the other of its row, and whether one is below: of most pairs a few rows tell both."""
+    is_above = is_below = False
+    for a, b in zip(some, others, strict=True):
+        if a is not None and b is not None:
+            is_above = is_above or a > b
+            is_below = is_below or a < b
+            if is_above and is_below:
+                break
+    return is_above, is_below
 
 
 def _shares(some: Sequence[float], others: Sequence[float]) -> tuple[float, float]:

@@ -10,8 +10,6 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from assay.contract.evidence import Bins
 from assay.profile.document import FieldProfile, Stretches
 from assay.profile.histogram import bins
@@ -53,6 +51,8 @@ def measured(batch: Batch, value: str, field: FieldProfile) -> tuple[Stretches, 
 
 def _cut(batch: Batch, value: str, own: Bins, *, length_s: float) -> list[Stretches]:
     """The stretches of one length, or none where there are too few."""
+    import numpy as np  # which a file needs nothing of: it has no times
+
     first, last = batch.span()
     count = int((last - first) / length_s) + 1
     every = max(1, -(-count // _MOST), -(-batch.rows // _ROWS))
