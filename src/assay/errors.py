@@ -74,11 +74,11 @@ class UsageError(AssayError):
 
 
 class UnknownDataset(UsageError):
-    """No dataset of that name is known here, and none may be opened."""
+    """No dataset of that name is known here, and none may be opened; without a name, none at all."""
 
     def __init__(self, dataset: str, hint: str = "see `assay contracts` for those that are known") -> None:
         self.dataset = dataset
-        super().__init__(f'dataset "{dataset}" is unknown here; {hint}')
+        super().__init__(f'dataset "{dataset}" is unknown here; {hint}' if dataset else hint)
 
 
 class UnsupportedType(UsageError):

@@ -73,4 +73,4 @@ def test_what_is_asked(refused: Bench, assay: Command, arguments: list[str], cod
 def test_before_there_is_a_store(bench: Bench, assay: Command) -> None:
     bench.enforce("d", {"a": {"type": "integer"}})
     ran = assay("replay", "d")
-    assert (ran.code, "there is no store" in ran.err) == (2, True)
+    assert (ran.code, ran.err.startswith("assay: there is no store")) == (2, True)
