@@ -7,12 +7,16 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import pytest
 import uvicorn
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from assay.service.protocol import Joined, Protocol
 from tests.conftest import NUMBER, Bench, until
@@ -76,12 +80,10 @@ def test_closing_writes_what_there_is_and_aborting_does_not(end: str, left: list
     assert (pipe.writes, pipe.is_closed) == (left, True)
 
 
-@pytest.fixture
-def port(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """Where a service of the kind that `assay serve` starts listens."""
-    bench.enforce("d", {"a": NUMBER})
-    app = bench.service().client.app
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", http=Protocol, lifespan="on"))
+@contextmanager
+def listening(app: Any, http: type[HttpToolsProtocol]) -> Iterator[int]:
+    """Where a service listens that speaks by this protocol."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", http=http, lifespan="on"))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -90,6 +92,14 @@ def port(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+@pytest.fixture
+def port(bench: Bench) -> Iterator[int]:
+    """Where a service of the kind that `assay serve` starts listens."""
+    bench.enforce("d", {"a": NUMBER})
+    with listening(bench.service().client.app, Protocol) as port:
+        yield port
 
 
 def answers(connection: socket.socket) -> list[str]:
@@ -128,6 +138,48 @@ def test_no_call_of_the_transport_is_lost(port: int) -> None:
     head = REQUEST.replace(b"Content-Length: 7", f"Connection: close\r\nContent-Length: {len(body)}".encode())
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         connection.sendall(head + body)
+        assert answers(connection) == ["200"]
+
+
+def raw_answer(port: int, request: bytes) -> bytes:
+    """What comes back for one request, but for its date."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(request)
+        received = b""
+        while not received.endswith(b"}"):
+            received += connection.recv(1 << 16)
+        return re.sub(rb"date: [^\r]+", b"date:", received)
+
+
+class Untouched(Response):
+    """An answer that nobody may send in the usual way."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError("it was to be sent at once")
+
+
+def test_the_answer_that_is_ready_made_is_the_one_that_uvicorn_writes(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.enforce("d", {"a": NUMBER})
+    with listening(bench.service().client.app, HttpToolsProtocol) as port:
+        usual = raw_answer(port, REQUEST + b'{"a":1}')
+    monkeypatch.setattr("assay.service.collect._ACCEPTED", Untouched(b""))
+    with listening(bench.service().client.app, Protocol) as port:
+        assert raw_answer(port, REQUEST + b'{"a":1}') == usual
+    assert usual.startswith(b"HTTP/1.1 200 OK\r\ndate:\r\n")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(REQUEST.replace(b"HTTP/1.1", b"HTTP/1.0"), id="HTTP/1.0"),
+        pytest.param(REQUEST.replace(b"Length: 7", b"Length: 7\r\nConnection: close"), id="close"),
+    ],
+)
+def test_a_connection_that_is_to_close_does(port: int, head: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(head + b'{"a":1}')
         assert answers(connection) == ["200"]
 
 

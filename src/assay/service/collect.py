@@ -52,10 +52,13 @@ _WHOLE_BYTES: Final = 4 << 20
 _PIECE_BYTES: Final = 1 << 20
 #: The ASGI extension by which a server lets an application close the connection without an answer.
 HANG_UP: Final = "assay.hang_up"
+#: The ASGI extension by which a server takes an answer as it goes over the wire, but for the first line and the date.
+AT_ONCE: Final = "assay.at_once"
 _LONGEST_SOURCE: Final = 200
 
-
-_ACCEPTED: Final = Response(b'{"ok":true,"accepted":1}', media_type="application/json")
+_YES: Final = b'{"ok":true,"accepted":1}'
+_ACCEPTED: Final = Response(_YES, media_type="application/json")
+_ACCEPTED_AT_ONCE: Final = b"content-length: %d\r\ncontent-type: application/json\r\n\r\n%b" % (len(_YES), _YES)
 
 
 Headers: TypeAlias = list[tuple[bytes, bytes]]
@@ -86,7 +89,9 @@ class Collect:
             response = problem_of(error)
         except _Gone:
             return
-        await response(scope, receive, send)
+        at_once = scope.get("extensions", {}).get(AT_ONCE) if response is _ACCEPTED else None
+        if at_once is None or not at_once["send"](scope, _ACCEPTED_AT_ONCE):
+            await response(scope, receive, send)
         if self._store:
             self._collector.metrics.request_seconds.observe(time.perf_counter() - began)
 

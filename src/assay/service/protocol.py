@@ -1,13 +1,14 @@
-"""uvicorn's HTTP protocol: each answer in one write, and a way for the application to hang up without one."""
+"""uvicorn's HTTP protocol: each answer in one write, the most frequent one ready made, and a way for the application to hang up."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, ClassVar
 
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from assay.service.collect import HANG_UP
+from assay.service.collect import AT_ONCE, HANG_UP
 
 __all__ = ["Joined", "Protocol"]
 
@@ -26,10 +27,37 @@ class Protocol(HttpToolsProtocol):
         super().eof_received()
 
     def on_message_begin(self) -> None:
-        """A request begins: tell the application how to hang up."""
+        """A request begins: tell the application how to answer it at once, and how to hang up."""
         super().on_message_begin()
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]
-        scope["extensions"] = {HANG_UP: {"close": self.transport.abort}}
+        scope["extensions"] = {HANG_UP: {"close": self.transport.abort}, AT_ONCE: {"send": self._at_once}}
+
+    def _at_once(self, scope: Scope, answer: bytes) -> bool:
+        """Write an answer of status 200, from its own headers on, in one step: a tenth of what a request costs.
+
+        False, and nothing is written, where uvicorn must see to it: another request came behind this one, or the connection closes.
+        """
+        cycle = self.cycle
+        is_plain = cycle.keep_alive and not (cycle.response_started or cycle.disconnected or self.flow.write_paused)
+        if cycle.scope is not scope or not is_plain:
+            return False
+        own = cycle.default_headers
+        if own is not _Head.headers:
+            _Head.headers = own
+            _Head.data = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b: %b\r\n" % header for header in own)
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        self._joined.write_now(_Head.data + answer)
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
+
+
+class _Head:
+    """uvicorn's own headers, which change once a second, as they are written."""
+
+    headers: ClassVar[list[tuple[bytes, bytes]] | None] = None
+    data: ClassVar[bytes] = b""
 
 
 class Joined:
@@ -55,6 +83,14 @@ class Joined:
             self.flush()
         else:
             self._loop.call_soon(self.flush)
+
+    def write_now(self, data: bytes) -> None:
+        """Write `data`, after what waits."""
+        if self._written:
+            self._written.append(data)
+            self.flush()
+        else:
+            self._transport.write(data)
 
     def flush(self) -> None:
         """Write what there is now."""
