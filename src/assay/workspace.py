@@ -577,6 +577,7 @@ class Workspace:
         from assay.monitor.rule_tests import render_rule_tests
         from assay.monitor.rules import render_rules
 
+        self.catch_up()
         contracts = [contract for contract, _ in self.versions.active_contracts()]
         settings, promtool = self._rule_settings(), self._promtool()
         if promtool is not None:
