@@ -84,6 +84,8 @@ class Collect:
             return
         except AssayError as error:
             response = problem_of(error)
+            if self._store:
+                self._collector.metrics.count_refused(response.status_code)
         except _Gone:
             return
         await response(scope, receive, send)
