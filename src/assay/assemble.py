@@ -322,7 +322,12 @@ def errand() -> NoReturn:
         match what["do"]:
             case "activate":
                 written, checked = workspace.activate(
-                    dataset, what["contract"], mode=what["mode"], by=what["by"], how="POST /activate"
+                    dataset,
+                    what["contract"],
+                    mode=what["mode"],
+                    fields=what["fields"],
+                    by=what["by"],
+                    how="POST /activate",
                 )
                 tell(done={"written": list(map(str, written)), "checked": checked})
             case "learn":

@@ -69,10 +69,19 @@ class WorkspaceDesk:
         """See `Desk.rejects`."""
         return self._office.store.rejects(dataset, limit=limit, group=group, newest=_NEWEST, timeout_s=timeout_s)
 
-    def activate(self, dataset: str, number: int, mode: Mode, *, by: str | None) -> None:
+    def activate(
+        self, dataset: str, number: int, mode: Mode, *, fields: Mapping[str, Mode] | None = None, by: str | None
+    ) -> None:
         """See `Desk.activate`."""
         self.versions.load(dataset, number)
-        what = {"do": "activate", "dataset": dataset, "contract": number, "mode": mode, "by": by or "the page"}
+        what = {
+            "do": "activate",
+            "dataset": dataset,
+            "contract": number,
+            "mode": mode,
+            "fields": fields or {},
+            "by": by or "the page",
+        }
         self._wait(self._errands.run(what))
         self._wait(self._office.look())
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from assay.contract.document import Contract
-from assay.contract.versions import Active, Mode, Versions, is_dataset_name
+from assay.contract.versions import Active, Mode, Versions, is_dataset_name, switched
 from assay.errors import EditedByHand, ServiceError, StoreFailed, StoreLocked, UnknownDataset, UsageError
 from assay.files import write_atomic
 from assay.generated import is_edited, sealed
@@ -446,28 +446,28 @@ class Workspace:
         number: int,
         *,
         mode: Mode = "enforce",
+        fields: Mapping[str, Mode] | None = None,
         force: bool = False,
         by: str | None = None,
         how: str = "assay activate",
     ) -> Rendered:
         """Make a version the enforced one, and render what follows from it. A running service takes it up in 2 s.
 
-        Fields that were observed or enforced apart from the rest stay so, where the version has them. A change of mode
-        alone is made first, whatever rendering meets: it may be what stops the damage. `by`, else the user, and `how` it
-        was done go into the history.
+        `fields` gives single fields, by label, a mode of their own. Those that had one before keep it, where the version
+        has them. A change of modes alone is made first, whatever rendering meets: it may be what stops the damage. `by`,
+        else the user, and `how` it was done go into the history.
 
         Raises:
-            UsageError, NotASchema: there is no such version, or it is no contract. Nothing is changed then.
+            UsageError, NotASchema: there is no such version or field, or it is no contract. Nothing is changed then.
             EditedByHand, ContractError: as `render`; nothing is changed then either, but for a mode.
             StoreFailed: the lake decides what is in force, and is out of reach; nothing is changed.
         """
         check_name(dataset)
         self.follow(meant=(dataset, number))
-        contract = self.versions.load(dataset, number)
+        contract = self.versions.meant(dataset, Active(number, mode, fields or {}))
         former = self.versions.active(dataset)
-        labels = {label for label, _ in contract.root.walk()}
-        fields = {} if former is None else {label: own for label, own in former.fields.items() if label in labels}
-        put = partial(self._put, dataset, Active(number, mode, fields), by=by or _user(), how=how)
+        active = switched(contract, number, mode, former, fields or {})
+        put = partial(self._put, dataset, active, by=by or _user(), how=how)
         only_mode = former is not None and former.contract == number
         if only_mode:
             put()
@@ -577,6 +577,7 @@ class Workspace:
         from assay.monitor.rule_tests import render_rule_tests
         from assay.monitor.rules import render_rules
 
+        self.catch_up()
         contracts = [contract for contract, _ in self.versions.active_contracts()]
         settings, promtool = self._rule_settings(), self._promtool()
         if promtool is not None:

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from assay.contract.versions import Active
 from tests.cli.conftest import Command
-from tests.conftest import Bench
+from tests.conftest import Bench, until
 
 ROWS = 400
 NASTY = ['a"b', "class", "é", "model_config"]
@@ -137,6 +138,37 @@ def test_another_store_may_be_named(assay: Command, collected: Bench) -> None:
     assert assay("profile", "flights").code == 2
     ran = assay("profile", "flights", "--store", "old.duckdb", "--json")
     assert (ran.code, ran.document["rows"]) == (0, ROWS)
+
+
+def test_one_field_is_observed_until_it_is_enforced(bench: Bench, assay: Command) -> None:
+    for most in (10, 20):
+        bench.contract("d", {"a": {"type": "integer", "maximum": most}, "b c": {"type": "integer"}})
+    ran = assay("activate", "d", "1", "--observe", "a", "--observe", "b c")
+    assert (ran.code, ran.out) == (0, "")
+    assert "d@1 is active, mode enforce (a: observe, b c: observe)" in ran.err
+    with bench.service() as service:
+        assert service.send("/collect/d", {"a": "x"}).json() == {"ok": True, "accepted": 1, "flagged": 1}
+        assert assay("activate", "d", "2", "--enforce", "b c").code == 0
+        assert bench.versions.active("d") == Active(2, "enforce", {"a": "observe"})
+        assert until(lambda: service.send("/collect/d", {"b c": "x"}).status_code == 422, 5)
+        assert service.send("/collect/d", {"a": "x"}).status_code == 200
+    (row,) = assay("contracts", "d", "--json").document[1:]
+    assert (row["mode"], row["own_modes"]["a"]["mode"]) == ("enforce", "observe")
+    first, _ = assay("contracts", "d", "--history", "--json").document
+    assert row["own_modes"]["a"]["since"][:19] == first["at"][:19]
+    assert f"[enforce (a: observe since {first['at'][:19]}Z)]" in assay("contracts", "d").out
+    assert "d@2  enforce (a: observe)  by" in assay("contracts", "d", "--history").out
+    for wrong, says in (
+        (["--observe", "aa"], 'd@2 has no field "aa" to observe or enforce; perhaps "a"'),
+        (["--observe", "nothing"], "`assay export d@2 --format jsonschema` lists them"),
+        (["--observe", "a", "--enforce", "a"], "name it with one of --observe and --enforce"),
+    ):
+        ran = assay("activate", "d", "2", *wrong)
+        assert ran.code == 2
+        assert says in ran.err
+        assert bench.versions.active("d") == Active(2, "enforce", {"a": "observe"})
+    assert assay("activate", "d", "2", "--enforce", "a").code == 0
+    assert bench.versions.active("d") == Active(2)
 
 
 def test_who_activated_what_is_kept(bench: Bench, assay: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,6 +57,42 @@ def test_what_one_does_the_other_lists(at: At, bench: Bench) -> None:
     assert "Integer(le=4)" in (bench.folder / "a/app/contracts.py").read_text()
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "check {rows} --contract rides@2",
+        "check rides",
+        "diff rides@1 rides@2",
+        "export rides",
+        "rules --audit",
+        "rules --format prometheus-rule",
+        "replay rides --dry-run",
+        "quarantine rides --suggest",
+    ],
+)
+def test_who_only_reads_reads_what_the_lake_has(at: At, bench: Bench, command: str) -> None:
+    rows = bench.folder / "rows.ndjson"
+    rows.write_text('{"x": 4}\n')
+    for number in (1, 2):
+        assert at("a", "import", write(bench, 3 + number), "--dataset", "rides").code == 0
+        assert at("a", "activate", "rides", str(number)).code == 0
+        ran = at("b", *command.format(rows=rows).split())
+        # Some find no events yet; what they went by is what is in force.
+        assert "out of reach" not in ran.err
+        assert Versions(bench.folder / "b/contracts").active("rides") == Active(number)
+
+
+def test_who_only_reads_goes_on_without_the_lake(at: At, bench: Bench) -> None:
+    rows = bench.folder / "rows.ndjson"
+    rows.write_text('{"x": 4}\n')
+    assert at("a", "import", write(bench, 5), "--dataset", "rides").code == 0
+    assert at("b", "check", str(rows), "--contract", "rides@1").code == 0
+    (bench.folder / "lake.sqlite").rename(bench.folder / "away")
+    (bench.folder / "lake.sqlite").mkdir()
+    ran = at("b", "check", str(rows), "--contract", "rides@1")
+    assert (ran.code, "contracts are as they were known here last" in ran.err) == (0, True)
+
+
 def test_a_draft_whose_number_is_taken_is_not_activated_in_silence(at: At, bench: Bench) -> None:
     assert at("a", "import", write(bench, 5), "--dataset", "rides").code == 0
     draft = bench.folder / "b/contracts/rides/1.schema.json"

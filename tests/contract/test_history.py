@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from assay.contract.document import Contract
-from assay.contract.history import EDITED, activate, history
+from assay.contract.history import EDITED, activate, history, own_mode_since
 from assay.contract.versions import Active, Versions
 from assay.errors import NotASchema, UsageError
 
@@ -59,6 +59,24 @@ def test_what_was_edited_by_hand_is_seen_and_kept_with_its_time(versions: Versio
     activate(versions, "d", Active(1), by="ada", how="assay activate")
     assert [active for _, _, active in said(versions)] == [Active(1), Active(2), Active(1)]
     assert history(versions, "d")[1].at == datetime.fromtimestamp(1_700_000_000, UTC)
+
+
+def test_since_when_a_field_has_a_mode_of_its_own(versions: Versions) -> None:
+    assert own_mode_since(versions, "d") == {}
+    steps = [
+        Active(1, fields={"a": "observe"}),
+        Active(1),
+        Active(1, fields={"a": "observe"}),
+        Active(1, "observe", {"a": "observe"}),
+        Active(2, fields={"a": "observe"}),
+    ]
+    for active in steps:
+        activate(versions, "d", active, by="ada", how="assay activate")
+    assert own_mode_since(versions, "d") == {"a": history(versions, "d")[2].at}
+    versions.active_path("d").write_text('{"contract": 2, "mode": "observe", "fields": {"a": "enforce"}}')
+    assert own_mode_since(versions, "d") == {"a": history(versions, "d")[-1].at}
+    (versions.root / "d" / "history.ndjson").write_text("{\n")
+    assert own_mode_since(versions, "d") == {}
 
 
 def test_what_cannot_be_activated_leaves_no_line(versions: Versions) -> None:

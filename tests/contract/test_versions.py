@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from assay.contract.document import Contract
-from assay.contract.versions import Active, Versions, is_dataset_name
+from assay.contract.versions import Active, Mode, Versions, is_dataset_name, switched, tops
 from assay.errors import NotASchema, UnknownDataset, UsageError
 
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "array", "items": {"type": "integer"}}}}
@@ -65,7 +65,48 @@ def test_activating_what_is_not_there_changes_nothing(versions: Versions) -> Non
         versions.activate("flights", Active(2))
     with pytest.raises(UsageError, match='no field "b"'):
         versions.activate("flights", Active(1, fields={"b": "observe"}))
+    with pytest.raises(UsageError, match=r'perhaps "a\[\]", "a"'):
+        versions.activate("flights", Active(1, fields={"a[": "observe"}))
     assert versions.active("flights") is None
+
+
+NESTED = Contract.parse(
+    {
+        "type": "object",
+        "properties": {
+            "a": {"type": "integer"},
+            "o": {"type": "object", "properties": {"x": {"type": "array", "items": {"type": "integer"}}}},
+        },
+    },
+    dataset="d",
+)
+
+
+def test_every_field_with_the_events_own_field_that_it_is_in() -> None:
+    assert tops(NESTED) == {"a": "a", "o": "o", "o.x": "o", "o.x[]": "o"}
+    assert tops(NESTED).keys() == {label for label, _ in NESTED.root.walk()}
+
+
+@pytest.mark.parametrize(
+    ("former", "mode", "asked", "fields"),
+    [
+        pytest.param(None, "enforce", {"a": "observe"}, {"a": "observe"}, id="observed"),
+        pytest.param({"a": "observe"}, "enforce", {}, {"a": "observe"}, id="stays observed"),
+        pytest.param({"a": "observe"}, "enforce", {"o": "observe"}, {"a": "observe", "o": "observe"}, id="beside it"),
+        pytest.param({"a": "observe"}, "enforce", {"a": "enforce"}, {}, id="enforced again"),
+        pytest.param({"gone": "observe"}, "enforce", {}, {}, id="the version has it not"),
+        pytest.param({"a": "observe"}, "observe", {}, {"a": "observe"}, id="observed when the rest no longer is"),
+        pytest.param({}, "observe", {"a": "enforce"}, {"a": "enforce"}, id="the only one that refuses"),
+        pytest.param({"a": "enforce"}, "enforce", {}, {}, id="like all others"),
+        pytest.param({"o": "observe"}, "enforce", {"o.x": "enforce"}, {"o": "observe", "o.x": "enforce"}, id="in one"),
+        pytest.param({"o": "observe", "o.x": "enforce"}, "enforce", {"o": "enforce"}, {}, id="like what it is in"),
+    ],
+)
+def test_fields_keep_their_modes_until_told_otherwise(
+    former: dict[str, Mode] | None, mode: Mode, asked: dict[str, Mode], fields: dict[str, Mode]
+) -> None:
+    before = None if former is None else Active(1, "enforce", former)
+    assert switched(NESTED, 2, mode, before, asked) == Active(2, mode, fields)
 
 
 @pytest.mark.parametrize(

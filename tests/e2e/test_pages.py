@@ -148,11 +148,12 @@ def test_the_night_story(tmp_path: Path, browser: Browser, prometheus_program: P
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service with datasets in every state: one that is learning, one in force that refused something."""
+    """A service with datasets in every state: one that is learning, one in force that refused something and observes a field."""
     with Service(tmp_path_factory.mktemp("filled") / "workspace") as service:
         service.start()
         service.post("/collect/rides", rides(12_000, 1), NDJSON)
         assert service.run("learn", "rides", "--activate").returncode == 0
+        assert service.run("activate", "rides", "1", "--observe", "shared").returncode == 0
         service.add("rides", {**service.versions.load("rides", 1).schema, "title": "another"})
         assert until(lambda: service.enforced("rides") == 1, 10)
         service.post("/collect/rides", rides(500, 2), NDJSON)
@@ -174,6 +175,7 @@ PATHS = [
     "/ui/datasets/rides/contracts/1",
     "/ui/datasets/rides/diff?from=1&to=2",
     "/ui/datasets/rides/activate?contract=2&mode=observe",
+    "/ui/datasets/rides/activate?contract=1&observe=fare",
     "/ui/datasets/shop",
     "/ui/datasets/shop/quarantine",
 ]
@@ -234,6 +236,20 @@ def test_without_javascript(filled: Service, browser: Browser) -> None:
     page.get_by_role("link", name="Enforce version 1").click()
     page.get_by_role("button", name="Yes, enforce rides@1").click()
     expect(page.get_by_role("status")).to_contain_text(re.compile(r"In force: rides@1,\s+enforced"))
+    # One field; and the way back.
+    page.get_by_role("link", name="Fields").click()
+    page.get_by_role("link", name="Observe fare").click()
+    page.get_by_role("button", name="Yes, observe fare of rides@1").click()
+    expect(page.locator("h1")).to_contain_text("2 fields only observed")
+    expect(page.locator("article").first).to_contain_text("observed since")
+    (ride,) = map(json.loads, rides(1, 4).splitlines())
+    assert filled.post("/collect/rides", lines([{**ride, "fare": "free"}]), NDJSON).document["flagged"] == 1
+    page.get_by_role("link", name="Contracts").click()
+    apart = page.get_by_role("list", name="Fields with a mode of their own")
+    expect(apart).to_contain_text(re.compile(r"fare is only observed\s+since"))
+    apart.get_by_role("link", name="Enforce fare").click()
+    page.get_by_role("button", name="Yes, enforce fare of rides@1").click()
+    expect(page.locator("h1")).to_contain_text("shared only observed")
 
 
 def test_updates_leave_what_a_person_does_alone(filled: Service, browser: Browser) -> None:

@@ -76,6 +76,8 @@ def feed(metrics: Metrics, what: Contract, a: float, source: str, now: float, **
     metrics.request_seconds.observe(a)
     metrics.commit_seconds.observe(a)
     metrics.batch_events.observe(a)
+    metrics.count_refused(503)
+    metrics.count_refused(422)  # an event, and counted as one
 
 
 @given(

@@ -167,6 +167,7 @@ def test_datasets_that_come_at_the_same_moment_are_counted(bench: Bench) -> None
     with bench.service(max_datasets=3) as service:
         answers = service.client.together(*(("POST", f"/collect/n{number}", b'{"a": 1}') for number in range(10)))
         assert sorted(answer.status_code for answer in answers) == [200] * 3 + [503] * 7
+        assert service.metrics()['assay_requests_refused_total{status="503"}'] == 7
         assert service.rows("SELECT count(DISTINCT dataset) FROM _learning") == [3]
 
 

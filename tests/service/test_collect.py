@@ -313,6 +313,36 @@ def test_too_large(small: Service, size: int, status: int, *, chunked: bool) -> 
         assert "max_body_bytes = 100" in answer.json()["detail"]
 
 
+def test_what_is_turned_away_whole_is_counted(bench: Bench) -> None:
+    bench.enforce("d", {"a": NUMBER})
+    with bench.service(max_body_bytes=100, open_datasets=False) as service:
+
+        def counted() -> dict[str, float]:
+            found = service.metrics()
+            return {
+                status: found[f'assay_requests_refused_total{{status="{status}"}}']
+                for status in ("401", "403", "404", "413", "415", "421", "503")
+            }
+
+        assert set(counted().values()) == {0}
+        for status, path, body, kind, headers in (
+            (404, "/collect/unknown", b"{}", JSON, {}),
+            (413, "/collect/d", b" " * 101, JSON, {}),
+            (415, "/collect/d", b"{}", "text/plain", {}),
+            (403, "/collect/d", b"{}", JSON, {"Origin": "http://elsewhere"}),
+            (421, "/collect/d", b"{}", JSON, {"Host": "elsewhere"}),
+            (422, "/collect/d", b'{"a": "x"}', JSON, {}),
+            (400, "/collect/d", b"{", JSON, {}),
+            (415, "/validate/d", b"{}", "text/plain", {}),
+            (421, "/validate/d", b"{}", JSON, {"Host": "elsewhere"}),
+        ):
+            assert service.send(path, body, kind, **headers).status_code == status
+        assert counted() == {"401": 0, "403": 1, "404": 1, "413": 1, "415": 1, "421": 1, "503": 0}
+        bench.key("collect")
+        assert until(lambda: service.send("/collect/d", {"a": 1}).status_code == 401, 5)
+        assert counted()["401"] == 1
+
+
 # ---- the default dataset
 
 

@@ -55,6 +55,24 @@ def test_when_it_is_answered_it_is_in_force_rendered_and_written_down(bench: Ben
     assert (third["contract"], third["mode"], third["by"]) == (2, "observe", "unknown")
 
 
+def test_one_field_is_observed_until_it_is_enforced(bench: Bench) -> None:
+    bench.enforce("d", {"a": NUMBER, "b": NUMBER})
+    with bench.service() as service:
+        document = activate(service, contract=1, fields={"a": "observe"}).json()
+        assert (document["mode"], document["fields"]) == ("enforce", {"a": "observe"})
+        assert service.send("/collect/d", {"a": 200}).json() == {"ok": True, "accepted": 1, "flagged": 1}
+        assert service.send("/collect/d", {"a": 200, "b": 200}).status_code == 422
+        document = activate(service, contract=1, fields={"b": "observe"}).json()
+        assert document["fields"] == {"a": "observe", "b": "observe"}
+        assert service.client.get("/contracts").json()["d"]["fields"] == document["fields"]
+        refused = activate(service, contract=1, fields={"c": "observe"})
+        assert (refused.status_code, 'd@1 has no field "c"' in refused.json()["detail"]) == (400, True)
+        document = activate(service, contract=1, fields={"a": "enforce", "b": "enforce"}).json()
+        assert "fields" not in document
+        assert service.send("/collect/d", {"a": 200}).status_code == 422
+    assert json.loads((bench.folder / HISTORY).read_text().splitlines()[1])["fields"] == {"a": "observe"}
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [
@@ -62,6 +80,9 @@ def test_when_it_is_answered_it_is_in_force_rendered_and_written_down(bench: Ben
         pytest.param("/contracts/d/activate", {"contract": 0}, 400, id="no version at all"),
         pytest.param("/contracts/d/activate", {}, 400, id="nothing is said"),
         pytest.param("/contracts/d/activate", {"contract": 1, "mode": "maybe"}, 400, id="an unknown mode"),
+        pytest.param("/contracts/d/activate", {"contract": 1, "fields": {"a": "maybe"}}, 400, id="of a field"),
+        pytest.param("/contracts/d/activate", {"contract": 1, "fields": ["a"]}, 400, id="fields without modes"),
+        pytest.param("/contracts/d/activate", {"contract": 1, "fields": {"a" * 201: "observe"}}, 400, id="too long"),
         pytest.param("/contracts/d/activate", {"contract": 1, "more": 1}, 400, id="an unknown member"),
         pytest.param("/contracts/nothing/activate", {"contract": 1}, 404, id="no such dataset"),
         pytest.param("/contracts/No/activate", {"contract": 1}, 404, id="no name of a dataset"),

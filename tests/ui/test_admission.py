@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from assay.access.sessions import COOKIE
 from assay.contract.history import history
+from assay.contract.versions import Active
 from assay.ui.admission import way_back
 from tests.conftest import NUMBER, Bench, Service, until
 from tests.ui.test_pages import Tags, shown
@@ -215,6 +216,19 @@ def test_who_reads_is_asked_for_an_admin_key_and_loses_nothing(
     if act == "activate":
         assert service.collector.enforced.judges["d"].active.mode == "observe"
         assert history(bench.versions, "d")[-1].by == "ada"
+
+
+def test_a_field_is_observed_with_an_admin_key(service: Service, admin: str, reader: str, bench: Bench) -> None:
+    log_in(service, reader)
+    page = service.client.get("/ui/datasets/d/activate?contract=1&observe=a")
+    assert page.text.count('name="key"') == 1
+    asked = post(service, "/ui/datasets/d/activate", page, contract="1", observe="a")
+    assert (asked.status_code, "Observe a of d@1" in shown(asked)) == (403, True)
+    assert bench.versions.active("d") == Active(1)
+    done = post(service, "/ui/datasets/d/activate", asked, contract="1", observe="a", key=admin)
+    assert done.status_code == 303
+    assert bench.versions.active("d") == Active(1, fields={"a": "observe"})
+    assert history(bench.versions, "d")[-1].by == "ada"
 
 
 def test_who_may_is_not_asked(service: Service, admin: str, bench: Bench) -> None:

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from assay import assemble
+from assay.contract.versions import Active
 from assay.ui.forms import COOKIE
 from tests.conftest import Bench, Service, held, until
 
@@ -28,6 +29,7 @@ PATHS = [
     "/ui/datasets/d/contracts/1",
     "/ui/datasets/d/diff?from=1&to=2",
     "/ui/datasets/d/activate?contract=2&mode=observe",
+    f"/ui/datasets/d/activate?{urlencode({'contract': 1, 'observe': HOSTILE})}",
     "/ui/datasets/learner",
     "/ui/datasets/learner/quarantine",
     "/ui/datasets/learner/contracts",
@@ -96,7 +98,13 @@ def test_a_page_carries_nothing_that_could_run(service: Service, path: str) -> N
 
 @pytest.mark.parametrize(
     "path",
-    ["/ui/datasets/d", "/ui/datasets/d/quarantine", "/ui/datasets/d/contracts/1", "/ui/datasets/d/diff?from=1&to=2"],
+    [
+        "/ui/datasets/d",
+        "/ui/datasets/d/quarantine",
+        "/ui/datasets/d/contracts/1",
+        "/ui/datasets/d/diff?from=1&to=2",
+        f"/ui/datasets/d/activate?{urlencode({'contract': 1, 'observe': HOSTILE})}",
+    ],
 )
 def test_markup_in_names_and_events_is_shown_as_text(service: Service, path: str) -> None:
     page = service.client.get(path)
@@ -123,6 +131,10 @@ def test_what_pages_load_is_served(service: Service, name: str) -> None:
         ("/ui/datasets/d/diff?from=1", 400),
         ("/ui/datasets/d/diff?from=1&to=x", 400),
         ("/ui/datasets/d/activate?contract=1&mode=maybe", 400),
+        ("/ui/datasets/d/activate?contract=1&observe=nothing", 400),
+        ("/ui/datasets/d/activate?contract=2&observe=a", 400),
+        ("/ui/datasets/d/activate?contract=1&observe=a&enforce=a", 400),
+        ("/ui/datasets/learner/activate?contract=1&observe=x", 400),
         ("/ui/jobs/99", 404),
     ],
 )
@@ -192,6 +204,38 @@ def test_activate_observe_and_go_back(bench: Bench) -> None:
             active = service.client.get("/contracts").json()["d"]
             assert (active["active"], active["mode"]) == (int(number), mode)
             assert f"In force: d@{number}" in shown(service.client.get(answer.headers["location"]))
+
+
+def test_observe_one_field_and_enforce_it_again(bench: Bench) -> None:
+    bench.enforce("d", {"a": {"type": "integer"}, "o&o": {"type": "integer"}})
+    bench.contract("d", {"a": {"type": "string"}})
+    with bench.service() as service:
+        assert 'aria-label="Observe o&amp;o"' in service.client.get("/ui/datasets/d").text
+        path = "/ui/datasets/d/activate?contract=1&observe=o%26o"
+        page = shown(service.client.get(path))
+        assert "Observe o&o of d@1?" in page
+        assert "assay activate d 1 --observe 'o&o'" in page
+        body, headers = form(service, path, contract="1", observe="o&o")
+        answer = service.client.post("/ui/datasets/d/activate", body, headers)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/ui/datasets/d?field=o%26o")
+        assert bench.versions.active("d") == Active(1, fields={"o&o": "observe"})
+        page = shown(service.client.get(answer.headers["location"]))
+        assert "d @1 o&o only observed" in page
+        assert "o&o observed since now" in page
+        assert "o&o only observed" in shown(service.client.get("/ui"))
+        assert "o&o is only observed since" in shown(service.client.get("/ui/datasets/d/contracts"))
+        assert service.send("/collect/d", {"o&o": "x"}).json()["flagged"] == 1
+
+        # What is thrown meanwhile stays: another mode, and another version.
+        service.send("/contracts/d/activate", {"contract": 1, "mode": "observe"})
+        body, headers = form(service, "/ui/datasets/d/activate?contract=1&enforce=a", contract="1", enforce="a")
+        assert service.client.post("/ui/datasets/d/activate", body, headers).status_code == 303
+        assert bench.versions.active("d") == Active(1, "observe", {"a": "enforce", "o&o": "observe"})
+        assert "observed, but for a" in shown(service.client.get("/ui/datasets/d"))
+        service.send("/contracts/d/activate", {"contract": 2})
+        late = service.client.post("/ui/datasets/d/activate", body, headers)
+        assert (late.status_code, "d@1 is not in force any more" in shown(late)) == (400, True)
+        assert bench.versions.active("d") == Active(2)
 
 
 def test_learn_a_dataset_and_try_the_version(bench: Bench) -> None:

@@ -137,10 +137,34 @@ def test_fields_that_somebody_should_look_at_come_first() -> None:
         ("good", "good"),
     ]
     assert [card.label for card in cards if card.observed] == ["moved"]
+    later = field_cards(judge, history, [], since={"moved": "2026-01-02T03:04:05+00:00"})
+    assert {card.label: card.since for card in later if card.since} == {"moved": "2026-01-02T03:04:05+00:00"}
     first = field_cards(judge, history, [], asked="good")[0]
     assert first.label == "good"
     assert first.drift is not None
     assert first.drift.distance < 0.02
+
+
+@pytest.mark.parametrize(
+    ("active", "says"),
+    [
+        (Active(1), ""),
+        (Active(1, "observe"), "observe: nothing is refused"),
+        (Active(1, fields={"o": "observe"}), "o only observed"),
+        (Active(1, fields={"o": "observe", "o.x": "observe"}), "2 fields only observed"),
+        (Active(1, "observe", {"a": "enforce", "o": "observe"}), "observed, but for a"),
+    ],
+)
+def test_what_is_not_refused_in_words(active: Active, says: str) -> None:
+    judge = Judge(contract(a={"type": "integer"}, o={"type": "object", "properties": {"x": {}}}), active)
+    assert dataset_row("d", judge, History(), Alerts(), 0, bars=10, every_s=5).modes == says
+
+
+def test_what_is_in_an_observed_field_is_observed() -> None:
+    schema = contract(o={"type": "object", "properties": {"x": {"type": "integer"}, "y": {"type": "integer"}}})
+    judge = Judge(schema, Active(1, fields={"o": "observe", "o.y": "enforce"}))
+    cards = field_cards(judge, History(), [])
+    assert {card.label: card.observed for card in cards} == {"o": True, "o.x": True, "o.y": False}
 
 
 # ---- documents and times

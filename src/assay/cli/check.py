@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from assay.cli.options import JsonOption, StoreOption, open_workspace
+from assay.cli.options import JsonOption, StoreOption, current_workspace
 from assay.cli.output import app, plain, result, say
 from assay.cli.progress import progress
 from assay.contract.document import Contract
@@ -83,12 +83,12 @@ def _checked(
             raise UsageError("--since is for what is stored of a dataset: a file does not say when its rows came")
         if contract is None:
             raise UsageError(f"name the contract that {what} is held to: --contract")
-        judge = Contract.load(contract) if Path(contract).is_file() else open_workspace(store).contract(contract)
+        judge = Contract.load(contract) if Path(contract).is_file() else current_workspace(store).contract(contract)
         with progress(f"checking {what}") as tell:
             return judge, check_file(what, judge, progress=tell), None
     if not is_dataset_name(what):
         raise UsageError(f"{what} is neither a file that is there nor the name of a dataset")
-    workspace = open_workspace(store)
+    workspace = current_workspace(store)
     judge = workspace.candidate(what, contract)
     with progress(f"checking {what}") as tell:
         if since is None:

@@ -9,8 +9,8 @@ import typer
 
 from assay import settings as configuration
 from assay.cli.options import JsonOption
-from assay.cli.output import app, plain, result, say, tell
-from assay.contract.history import history
+from assay.cli.output import app, own_modes, plain, result, say, tell
+from assay.contract.history import history, own_mode_since
 from assay.contract.versions import Active, Versions, is_dataset_name
 from assay.errors import NotASchema, UnknownDataset, UsageError
 from assay.workspace import Workspace
@@ -62,7 +62,13 @@ def _list(versions: Versions, names: list[str], *, as_json: bool) -> None:
 
 def _row(versions: Versions, dataset: str, number: int, active: Active | None) -> dict[str, Any]:
     mode = active.mode if active is not None and active.contract == number else None
-    row = {"dataset": dataset, "version": number, "mode": mode}
+    row: dict[str, Any] = {"dataset": dataset, "version": number, "mode": mode}
+    if mode is not None and active is not None and active.fields:
+        since = own_mode_since(versions, dataset)
+        row["own_modes"] = {
+            label: {"mode": own, "since": f"{since[label]:%Y-%m-%dT%H:%M:%SZ}" if label in since else None}
+            for label, own in sorted(active.fields.items())
+        }
     try:
         contract = versions.load(dataset, number)
     except (NotASchema, UsageError) as error:
@@ -75,7 +81,13 @@ def _line(row: dict[str, Any]) -> str:
     if "problem" not in row:
         by = f"learned from {row['rows']:,} rows" if row["rows"] else "written by hand"
         what = f"{row['fields']} fields, {by}"
-    return f"{row['dataset']}@{row['version']}  {what}" + (f"  [{row['mode']}]" if row["mode"] else "")
+    modes = {
+        label: own["mode"] + (f" since {own['since']}" if own["since"] else "")
+        for label, own in row.get("own_modes", {}).items()
+    }
+    return f"{row['dataset']}@{row['version']}  {what}" + (
+        f"  [{row['mode']}{own_modes(modes)}]" if row["mode"] else ""
+    )
 
 
 def _history(versions: Versions, names: list[str], *, as_json: bool) -> None:
@@ -93,10 +105,8 @@ def _history(versions: Versions, names: list[str], *, as_json: bool) -> None:
 def _change(row: dict[str, Any]) -> str:
     if row["contract"] is None:
         return f"now                   {row['dataset']} has no active contract: {row['how']}"
-    fields = ", ".join(f"{plain(label)}: {mode}" for label, mode in row.get("fields", {}).items())
     who = "by nobody knows whom" if row["by"] is None else f"by {plain(row['by'])}"
     return (
-        f"{row['at'][:19]}Z  {row['dataset']}@{row['contract']}  {row['mode']}"
-        + (f" ({fields})" if fields else "")
-        + f"  {who}, {plain(row['how'])}"
+        f"{row['at'][:19]}Z  {row['dataset']}@{row['contract']}  {row['mode']}{own_modes(row.get('fields', {}))}"
+        f"  {who}, {plain(row['how'])}"
     )

@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from assay import settings as configuration
-from assay.cli.options import JsonOption
+from assay.cli.options import JsonOption, current_workspace
 from assay.cli.output import app, plain, result, say
 from assay.errors import UsageError
-from assay.workspace import Workspace
 
 if TYPE_CHECKING:
     from assay.contract.diff import Diff, Example
@@ -40,7 +38,7 @@ def diff(
     unknown = [each for each in fail_on or () if each not in get_args(Verdict)[1:]]
     if unknown:
         raise UsageError(f"--fail-on {unknown[0]}: narrows, widens or incomparable is expected")
-    workspace = Workspace(configuration.load())
+    workspace = current_workspace()
     found = compare(workspace.contract(old), workspace.contract(new))
     result("\n".join(_lines(found, old, new)), {"old": old, "new": new, **found.to_document()}, as_json=as_json)
     stopped = [gate for gate in gates if is_at_least(found.verdict, gate)]

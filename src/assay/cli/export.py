@@ -7,11 +7,9 @@ from typing import Annotated
 
 import typer
 
-from assay import settings as configuration
-from assay.cli.options import JsonOption
+from assay.cli.options import JsonOption, current_workspace
 from assay.cli.output import app, plain, result, say
 from assay.errors import UsageError
-from assay.workspace import Workspace
 
 __all__ = ["export"]
 
@@ -29,7 +27,7 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write a contract in another format, and say by name what that format has no room for."""
-    exported = Workspace(configuration.load()).export(dataset, format_)
+    exported = current_workspace().export(dataset, format_)
     if output is not None:
         from assay.files import write_atomic
 

@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from assay.workspace import Workspace
 
-__all__ = ["DatasetArgument", "ForceOption", "JsonOption", "StoreOption", "open_workspace"]
+__all__ = ["DatasetArgument", "ForceOption", "JsonOption", "StoreOption", "current_workspace", "open_workspace"]
 
 DatasetArgument: TypeAlias = Annotated[str, typer.Argument(help="The dataset's name.", metavar="DATASET")]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print a machine-readable result.")]
@@ -27,3 +27,14 @@ def open_workspace(store: str | None) -> Workspace:
     from assay.workspace import Workspace
 
     return Workspace(configuration.load(store=store))
+
+
+def current_workspace(store: str | None = None) -> Workspace:
+    """The same, its contracts as the lake has them, where it decides which there are and can be reached."""
+    from assay import settings as configuration
+    from assay.cli.output import tell
+    from assay.workspace import Workspace
+
+    workspace = Workspace(configuration.load(store=store), tell=tell)
+    workspace.catch_up()
+    return workspace

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
 import typer
 
 from assay.errors import AssayError, BadBody, ContractError, EditedByHand, ServiceError, UsageError
 
-__all__ = ["app", "fail", "plain", "result", "say", "tell"]
+__all__ = ["app", "fail", "own_modes", "plain", "result", "say", "tell"]
 
 app: Final = typer.Typer(
     name="assay",
@@ -44,6 +45,11 @@ def tell(message: str) -> None:
 def plain(text: str) -> str:
     """What a client or a document says, without what would move the cursor of who looks at it."""
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
+def own_modes(modes: Mapping[str, str]) -> str:
+    """The modes of single fields, to stand behind the contract's: ` (salary: observe)`; nothing where there are none."""
+    return f" ({', '.join(f'{plain(label)}: {mode}' for label, mode in modes.items())})" if modes else ""
 
 
 def result(text: str, document: Any, *, as_json: bool) -> None:

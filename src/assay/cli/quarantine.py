@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from assay import settings as configuration
-from assay.cli.options import DatasetArgument, JsonOption, StoreOption
+from assay.cli.options import DatasetArgument, JsonOption, StoreOption, current_workspace
 from assay.cli.output import app, plain, result, say
 from assay.cli.progress import progress
 from assay.errors import UsageError
@@ -42,11 +42,10 @@ def quarantine(
     """Show the events that were refused, and why: the newest first, or by kind. Or propose a contract that lets them in."""
     if fingerprint and not suggest:
         raise UsageError("--fingerprint is for --suggest: it says which kinds to let in")
-    workspace = Workspace(configuration.load(store=store))
     if suggest:
-        _suggest(workspace, dataset, fingerprint or [], limit, as_json=as_json)
+        _suggest(current_workspace(store), dataset, fingerprint or [], limit, as_json=as_json)
         return
-    document = workspace.quarantine(dataset, limit=limit, group=group)
+    document = Workspace(configuration.load(store=store)).quarantine(dataset, limit=limit, group=group)
     lines = [_group(each) if group else _one(each) for each in document["items"]]
     result("\n".join(lines) or f"nothing of {dataset} is in quarantine", document, as_json=as_json)
 

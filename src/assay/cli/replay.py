@@ -7,10 +7,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from assay import settings as configuration
-from assay.cli.options import DatasetArgument, JsonOption, StoreOption
+from assay.cli.options import DatasetArgument, JsonOption, StoreOption, current_workspace
 from assay.cli.output import app, plain, result
-from assay.workspace import Workspace
 
 __all__ = ["replay"]
 
@@ -32,7 +30,7 @@ def replay(
     """Judge the events in quarantine again. Those that pass go to their table, once; the others stay."""
     from assay.refused import replay as judge_again
 
-    document = judge_again(Workspace(configuration.load(store=store)), dataset, number=contract, dry_run=dry_run)
+    document = judge_again(current_workspace(store), dataset, number=contract, dry_run=dry_run)
     result("\n".join(_lines(document)), document, as_json=as_json)
 
 

@@ -119,12 +119,13 @@ def _say_remarks(workspace: Workspace) -> None:
 
 def _audit(settings: Settings, days: float, contract: str | None, *, as_json: bool) -> None:
     """List what the rules would have said; the exit code is 1 when that is anything."""
-    workspace = Workspace(settings)
+    workspace = Workspace(settings, tell=tell)
+    workspace.catch_up()
     candidate = None if contract is None else workspace.contract(contract)
     if candidate is not None and not candidate.dataset:
         raise UsageError(f"{contract} is of no dataset; name a version as DATASET@N")
-    with progress("auditing") as tell:
-        found = workspace.audit(days=days, contract=candidate, progress=tell)
+    with progress("auditing") as advance:
+        found = workspace.audit(days=days, contract=candidate, progress=advance)
     document = {"days": days, "datasets": [each.to_document() for each in found]}
     result("\n\n".join("\n".join(_lines(each, days)) for each in found), document, as_json=as_json)
     _say_remarks(workspace)

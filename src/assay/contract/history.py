@@ -8,15 +8,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from assay.contract.versions import Active, Versions, parse_active
+from assay.contract.versions import Active, Mode, Versions, parse_active
 from assay.errors import NotASchema
 
-__all__ = ["EDITED", "Activation", "activate", "history", "history_path"]
+__all__ = ["EDITED", "Activation", "activate", "history", "history_path", "own_mode_since"]
 
 #: How a version came into force that nobody said anything about: `active.json` was edited, or brought by git.
 EDITED: Final = "active.json changed"
@@ -75,6 +76,24 @@ def history(versions: Versions, dataset: str) -> list[Activation]:
     """
     written = _written(versions, dataset)
     return [*written, *_unsaid(versions, dataset, written)]
+
+
+def own_mode_since(versions: Versions, dataset: str) -> dict[str, datetime]:
+    """Since when each field with a mode of its own has had it without a break.
+
+    Empty where the history cannot be read: `history` says why, and what is in force is not hidden for it.
+    """
+    try:
+        past = history(versions, dataset)
+    except NotASchema:
+        return {}
+    found: dict[str, datetime] = {}
+    before: Mapping[str, Mode] = {}
+    for each in past:
+        own = each.active.fields
+        found = {label: found[label] if before.get(label) == mode else each.at for label, mode in own.items()}
+        before = own
+    return found
 
 
 def history_path(versions: Versions, dataset: str) -> Path:

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, get_args
 
@@ -20,7 +21,7 @@ from assay.contract.places import place_of
 from assay.errors import NotASchema, UnknownDataset, UsageError
 from assay.files import write_atomic, write_new
 
-__all__ = ["Active", "Mode", "Versions", "is_dataset_name", "parse_active"]
+__all__ = ["Active", "Mode", "Versions", "is_dataset_name", "parse_active", "switched", "tops"]
 
 Mode: TypeAlias = Literal["enforce", "observe"]
 
@@ -40,6 +41,10 @@ class Active:
     contract: int
     mode: Mode = "enforce"
     fields: Mapping[str, Mode] = field(default_factory=dict)
+
+    def mode_of(self, label: str, top: str) -> Mode:
+        """The mode of a field: its own, else that of `top`, the event's own field that it is in, else the contract's."""
+        return self.fields.get(label, self.fields.get(top, self.mode))
 
     def to_json(self) -> str:
         """As the file holds it."""
@@ -145,10 +150,18 @@ class Versions:
     def meant(self, dataset: str, active: Active) -> Contract:
         """The contract that would be in force then. Raises what `activate` does."""
         contract = self.load(dataset, active.contract)
-        labels = {label for label, _ in contract.root.walk()}
+        labels = tops(contract)
         for label in active.fields:
             if label not in labels:
-                raise UsageError(f'{dataset}@{active.contract} has no field "{label}" to observe')
+                near = get_close_matches(label, labels, 3)
+                more = (
+                    f"perhaps {', '.join(map(json.dumps, near))}"
+                    if near
+                    else f"`assay export {dataset}@{active.contract} --format jsonschema` lists them"
+                )
+                raise UsageError(
+                    f"{dataset}@{active.contract} has no field {json.dumps(label)} to observe or enforce; {more}"
+                )
         return contract
 
     def active_contracts(self) -> list[tuple[Contract, Active]]:
@@ -163,6 +176,32 @@ class Versions:
             if active is not None:
                 found.append((self.load(dataset, active.contract), active))
         return found
+
+
+def tops(contract: Contract) -> dict[str, str]:
+    """The labels of all fields of a contract, each with the event's own field that it is in: `address` of `address.zip`."""
+    return {
+        label: top.name
+        for top in contract.root.properties
+        for label in (top.name, *(label for label, _ in top.walk(top.name)))
+    }
+
+
+def switched(contract: Contract, number: int, mode: Mode, former: Active | None, fields: Mapping[str, Mode]) -> Active:
+    """What is in force of `contract` in place of `former`, with these modes for single fields.
+
+    Of the others those that had a mode of their own keep it, where the contract has them. What is enforced with what it
+    is in is not named: it is observed when that is.
+    """
+    labels = tops(contract)
+    kept = {} if former is None else {label: own for label, own in former.fields.items() if label in labels}
+    own = {**kept, **fields}
+
+    def is_apart(label: str) -> bool:
+        top = labels.get(label, label)
+        return own[label] == "observe" or (mode if top == label else own.get(top, mode)) == "observe"
+
+    return Active(number, mode, {label: own[label] for label in own if is_apart(label)})
 
 
 def parse_active(text: str, where: str) -> Active:

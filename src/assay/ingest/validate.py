@@ -87,10 +87,7 @@ class Judge:
     def _enforced(self, violation: Violation) -> bool:
         if not violation.loc:
             return True  # no event at all: there is nothing to store
-        mode = self.active.fields.get(self.label(violation))
-        if mode is None:
-            mode = self.active.fields.get(str(violation.loc[0]), self.active.mode)
-        return mode == "enforce"
+        return self.active.mode_of(self.label(violation), str(violation.loc[0])) == "enforce"
 
 
 @lru_cache(256)

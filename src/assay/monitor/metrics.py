@@ -33,6 +33,9 @@ UNEXPECTED: Final = "_unexpected"
 #: A source beyond the first `max_sources`, a violation's type that is not in the table.
 OTHER: Final = "_other"
 
+#: The answers by which a whole request to `/collect` is turned away, and nothing of it kept.
+_TURNED_AWAY: Final = frozenset({401, 403, 404, 413, 415, 421, 503})
+
 LAST_EVENT: Final = "assay_last_event_timestamp_seconds"
 
 _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
@@ -118,6 +121,11 @@ class Metrics:
         self._expired = Counters("assay_quarantine_expired", "Events deleted from quarantine.", ("dataset",))
         self._keys_evicted = Counters("assay_keys_evicted", "Idempotency keys forgotten before their time.", (), memory)
         self._keys_evicted.cell()
+        self._refused = Counters(
+            "assay_requests_refused", "Requests to collect that were turned away whole.", ("status",), memory
+        )
+        for status in sorted(_TURNED_AWAY):
+            self._refused.cell(str(status))
         self._expected = Gauges(
             "assay_field_expected_ratio", "Share of each bin in the contract's profile.", ("dataset", "field", "bin")
         )
@@ -143,6 +151,7 @@ class Metrics:
                 self._not_storable,
                 self._expired,
                 self._keys_evicted,
+                self._refused,
             ),
             (self._expected, self._info, self._last),
             self._collect_gauges,
@@ -316,6 +325,12 @@ class Metrics:
         """Count idempotency keys that were forgotten before their time, for want of room."""
         with self._lock:
             self._keys_evicted.cell().value += keys
+
+    def count_refused(self, status: int) -> None:
+        """Count a request to `/collect` that was answered with this, where that turns it away whole."""
+        if status in _TURNED_AWAY:
+            with self._lock:
+                self._refused.cell(str(status)).value += 1
 
     def last_event(self, dataset: str, unix_s: float) -> None:
         """Restore when an event came last, at start."""

@@ -27,7 +27,14 @@ class SummedMetrics(Metrics):
         #: By series, what it had counted whenever it was taken away: it starts at zero again.
         self._gone: defaultdict[Slot, int] = defaultdict(int)
         super().__init__(max_sources=max_sources)
-        self._shared: Final = (self._events, self._violations, self._values, self._unexpected, self._keys_evicted)
+        self._shared: Final = (
+            self._events,
+            self._violations,
+            self._values,
+            self._unexpected,
+            self._keys_evicted,
+            self._refused,
+        )
         for counters in self._shared:
             counters.drop = _Remembering(counters, self._gone)  # type: ignore[method-assign]
 

@@ -157,7 +157,8 @@ def _take_events(app: App, collector: Collector, door: Door, default_dataset: st
         return names[0] if len(names) == 1 else None
 
     for name, store in (("collect", True), ("validate", False)):
-        endpoint = Guard(Collect(collector, default, store=store), door)
+        collect = Collect(collector, default, store=store)
+        endpoint = Guard(collect, door, collector.metrics.count_refused) if store else Guard(collect, door)
         if store:
             app.collect = endpoint
         app.router.routes[:0] = [

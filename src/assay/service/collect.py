@@ -87,6 +87,8 @@ class Collect:
             return
         except AssayError as error:
             response = problem_of(error)
+            if self._store:
+                self._collector.metrics.count_refused(response.status_code)
         except _Gone:
             return
         at_once = scope.get("extensions", {}).get(AT_ONCE) if response is _ACCEPTED else None

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from assay.access.keys import IN_SCOPE, Key
 from assay.contract.versions import Mode, is_dataset_name
 from assay.errors import AssayError, UnknownDataset
+from assay.ingest.validate import Judge
 from assay.service.errands import Errands
 from assay.service.office import Office
 
@@ -32,6 +33,13 @@ class Activate(BaseModel):
 
     contract: int = Field(ge=1, le=999_999_999)
     mode: Mode = "enforce"
+    #: By label; those that are not named stay as they are. So many fit into what an errand is told.
+    fields: dict[Annotated[str, Field(max_length=200)], Mode] = Field(default_factory=dict, max_length=100)
+
+    def answer(self, dataset: str, judge: Judge | None) -> dict[str, Any]:
+        """What is in force when that was done, with the fields that have a mode of their own where there are any."""
+        own = {"fields": dict(judge.active.fields)} if judge is not None and judge.active.fields else {}
+        return {"dataset": dataset, "contract": self.contract, "mode": self.mode, **own}
 
 
 @dataclass(slots=True)
@@ -73,17 +81,9 @@ def contract_routes(office: Office, errands: Errands) -> APIRouter:
         _check(dataset)
         if wanted.contract not in office.enforced.versions.numbers(dataset):
             raise UnknownDataset(f"{dataset}@{wanted.contract}", "GET /contracts lists those that are")
-        done = await errands.run(
-            {
-                "do": "activate",
-                "dataset": dataset,
-                "contract": wanted.contract,
-                "mode": wanted.mode,
-                "by": _who(request),
-            }
-        )
+        done = await errands.run({"do": "activate", "dataset": dataset, "by": _who(request), **wanted.model_dump()})
         await office.look()
-        return {"dataset": dataset, "contract": wanted.contract, "mode": wanted.mode, **done}
+        return {**wanted.answer(dataset, office.enforced.get(dataset)), **done}
 
     @router.post("/learn/{dataset}", status_code=202)
     async def learn(dataset: str, budget: Annotated[float | None, Query(ge=1e-12, le=0.5)] = None) -> Response:

@@ -13,7 +13,7 @@ with one needs no other proof. Where a browser's session opens the door, the ori
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
@@ -55,8 +55,10 @@ class Door:
 class Guard:
     """ASGI middleware that turns away what may not come in by a door."""
 
-    def __init__(self, app: ASGIApp, door: Door) -> None:
+    def __init__(self, app: ASGIApp, door: Door, refused: Callable[[int], None] = lambda _: None) -> None:
+        """`refused` is told with which status a request was turned away."""
         self._app = app
+        self._refused = refused
         self._keyring = door.keyring
         self._sessions = door.sessions
         self._hosts = _LOCAL_HOSTS | {_without_port(host.lower()) for host in door.allowed_hosts}
@@ -68,6 +70,7 @@ class Guard:
         if scope["type"] == "http":
             refusal = self._without_keys(scope) if not self._keyring.is_asked else self._with_keys(scope)
             if refusal is not None:
+                self._refused(refusal.status_code)
                 await refusal(scope, receive, send)
                 return
         await self._app(scope, receive, send)

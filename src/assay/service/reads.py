@@ -55,7 +55,7 @@ def reads(office: Office, keyring: Keyring) -> APIRouter:
     @router.get("/contracts")
     async def contracts() -> dict[str, Any]:
         """Every dataset with its versions, and which one is enforced."""
-        found = {}
+        found: dict[str, dict[str, Any]] = {}
         for dataset in versions.datasets():
             judge = office.enforced.get(dataset)
             found[dataset] = {
@@ -63,6 +63,8 @@ def reads(office: Office, keyring: Keyring) -> APIRouter:
                 "active": None if judge is None else judge.contract.version,
                 "mode": None if judge is None else judge.active.mode,
             }
+            if judge is not None and judge.active.fields:
+                found[dataset]["fields"] = dict(judge.active.fields)
         return found
 
     @router.get("/contracts/{dataset}")

@@ -53,10 +53,13 @@ class Desk(Protocol):
             StoreLocked, StoreFailed: the store cannot be read now.
         """
 
-    def activate(self, dataset: str, number: int, mode: Mode, *, by: str | None) -> None:
+    def activate(
+        self, dataset: str, number: int, mode: Mode, *, fields: Mapping[str, Mode] | None = None, by: str | None
+    ) -> None:
         """Put a version in force, and render what follows from it. Blocks until events are judged by it.
 
-        `by` is the name of the key of who does it; None where keys are not asked for.
+        `fields` gives single fields, by label, a mode of their own; the others stay as they are. `by` is the name of the
+        key of who does it; None where keys are not asked for.
 
         Raises:
             AssayError: that cannot be done; nothing is changed then.

@@ -8,7 +8,9 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final
+from shlex import quote
+from typing import Any, Final, get_args
+from urllib.parse import urlencode
 
 import structlog
 from starlette.requests import Request
@@ -19,7 +21,8 @@ from assay.access.keyring import Keyring
 from assay.access.sessions import Sessions
 from assay.contract.diff import diff
 from assay.contract.document import Contract
-from assay.contract.versions import Mode, is_dataset_name
+from assay.contract.history import own_mode_since
+from assay.contract.versions import Active, Mode, is_dataset_name
 from assay.contract.words import rule_in_words
 from assay.errors import AssayError, ContractError, ServiceError, UnknownDataset, UsageError
 from assay.ingest.validate import Judge
@@ -158,7 +161,11 @@ class Pages:
                 request, "learning.html", name=name, row=row, learning=learning, numbers=numbers, job=job, slots=_BARS
             )
         asked = request.query_params.get("field", "")
-        cards = await asyncio.to_thread(views.field_cards, judge, self._history, row.alerts, asked)
+
+        def look(judge: Judge = judge) -> list[views.FieldCard]:
+            return views.field_cards(judge, self._history, row.alerts, asked, self._since(name))
+
+        cards = await asyncio.to_thread(look)
         return self._page(
             request,
             "dataset.html",
@@ -188,10 +195,19 @@ class Pages:
         """The versions of a dataset's contract."""
         name = self._known(request)
         numbers = self._desk.versions.numbers(name)[::-1]
-        loaded = await asyncio.to_thread(lambda: [self._desk.versions.load(name, number) for number in numbers[:50]])
-        judge = self._desk.judges().get(name)
+
+        def load() -> tuple[list[Contract], Mapping[str, str]]:
+            return [self._desk.versions.load(name, number) for number in numbers[:50]], self._since(name)
+
+        loaded, since = await asyncio.to_thread(load)
         return self._page(
-            request, "contracts.html", name=name, judge=judge, versions=loaded, hidden=len(numbers) - len(loaded)
+            request,
+            "contracts.html",
+            name=name,
+            judge=self._desk.judges().get(name),
+            versions=loaded,
+            hidden=len(numbers) - len(loaded),
+            since=since,
         )
 
     async def contract(self, request: Request) -> Response:
@@ -216,17 +232,29 @@ class Pages:
         return self._page(request, "diff.html", name=name, old=old, new=new, diff=found, lines=lines)
 
     async def confirm(self, request: Request) -> Response:
-        """What activating a version would change, and the button that does it."""
+        """What activating a version would change, or another mode of a field; and the button that does it."""
         name = self._known(request)
-        number, mode = self._number(request, "contract"), _mode(request.query_params.get("mode", "enforce"))
         judge = self._desk.judges().get(name)
+        number, mode, fields = _wanted(request.query_params, name, judge)
 
         def compare() -> tuple[Contract, Any]:
-            contract = self._desk.versions.load(name, number)
+            contract = self._desk.versions.meant(name, Active(number, mode, fields))
             return contract, None if judge is None else diff(judge.contract, contract)
 
         contract, found = await asyncio.to_thread(compare)
-        return self._page(request, "activate.html", name=name, contract=contract, mode=mode, judge=judge, diff=found)
+        rules = {label: rule_in_words(field) for label, field in contract.root.walk() if label in fields}
+        return self._page(
+            request,
+            "activate.html",
+            name=name,
+            contract=contract,
+            mode=mode,
+            fields=fields,
+            rules=rules,
+            judge=judge,
+            diff=found,
+            flags=_flags(mode, fields),
+        )
 
     async def job(self, request: Request) -> Response:
         """How far some work is, and what it came to."""
@@ -292,13 +320,14 @@ class Pages:
     # ---- what a person does
 
     async def activate(self, request: Request) -> Response:
-        """Put a version in force."""
+        """Put a version in force, or a field of the one that is in another mode."""
         name, form = self._known(request), await self._form(request)
-        number, mode = _whole(form.get("contract", ""), "contract"), _mode(form.get("mode", "enforce"))
         by = self._admission.doer(request, form)
-        await asyncio.to_thread(partial(self._desk.activate, name, number, mode, by=by))
+        number, mode, fields = _wanted(form, name, self._desk.judges().get(name))
+        await asyncio.to_thread(partial(self._desk.activate, name, number, mode, fields=fields, by=by))
         self._look()
-        return RedirectResponse(f"/ui/datasets/{name}/contracts?now={number}", HTTPStatus.SEE_OTHER)
+        back = f"?{urlencode({'field': label})}" if (label := next(iter(fields), None)) else f"/contracts?now={number}"
+        return RedirectResponse(f"/ui/datasets/{name}{back}", HTTPStatus.SEE_OTHER)
 
     async def learn(self, request: Request) -> Response:
         """Learn the next version, in the background."""
@@ -357,6 +386,10 @@ class Pages:
             raise UnknownDataset(name, "the overview lists those that are")
         return name
 
+    def _since(self, name: str) -> Mapping[str, str]:
+        """Since when each field with a mode of its own has it."""
+        return {label: at.isoformat() for label, at in own_mode_since(self._desk.versions, name).items()}
+
     @staticmethod
     def _number(request: Request, name: str) -> int:
         return _whole(request.query_params.get(name, ""), name)
@@ -409,6 +442,30 @@ class Pages:
                 return self._page(request, "error.html", status, title=title, problem=str(error))
 
         return answer
+
+
+def _wanted(asked: Mapping[str, str], name: str, judge: Judge | None) -> tuple[int, Mode, dict[str, Mode]]:
+    """The version and the mode that are asked for; or those in force, and the field that is to be observed or enforced.
+
+    Raises:
+        UsageError: neither; or the field is of a version that is not in force any more.
+    """
+    number = _whole(asked.get("contract", ""), "contract")
+    fields: dict[str, Mode] = {asked[mode]: mode for mode in get_args(Mode) if mode in asked}
+    if len({*asked} & {*get_args(Mode)}) > 1:
+        raise UsageError("one field is observed or enforced at a time")
+    if not fields:
+        return number, _mode(asked.get("mode", "enforce")), fields
+    if judge is None or judge.contract.version != number:
+        raise UsageError(f"{name}@{number} is not in force any more: open the page of {name} again")
+    return number, judge.active.mode, fields
+
+
+def _flags(mode: Mode, fields: Mapping[str, Mode]) -> str:
+    """The options of `assay activate` that say the same."""
+    return "".join(
+        [" --mode observe" if mode == "observe" else "", *(f" --{own} {quote(label)}" for label, own in fields.items())]
+    )
 
 
 def _whole(text: str, name: str) -> int:

@@ -8,9 +8,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
 
 from assay.contract.document import Contract, Field
+from assay.contract.versions import Active, tops
 from assay.contract.violation import field_label
 from assay.contract.words import rule_in_words
 from assay.ingest.validate import Judge
@@ -48,6 +50,7 @@ class DatasetRow:
     name: str
     version: int | None
     mode: str
+    modes: str
     state: State
     says: str
     rate: float
@@ -81,6 +84,7 @@ def dataset_row(
         name=name,
         version=None if judge is None else judge.contract.version,
         mode="learning" if judge is None else judge.active.mode,
+        modes="" if judge is None else _modes(judge.active),
         state=state,
         says=says,
         rate=rate,
@@ -91,6 +95,15 @@ def dataset_row(
         last="never" if last_s is None else ago(now_s - last_s),
         alerts=firing,
     )
+
+
+def _modes(active: Active) -> str:
+    """What a contract does not refuse, in words; nothing where it refuses all that breaks it."""
+    apart = sorted(label for label, mode in active.fields.items() if mode != active.mode)
+    names = apart[0] if len(apart) == 1 else f"{len(apart)} fields"
+    if active.mode == "enforce":
+        return f"{names} only observed" if apart else ""
+    return f"observed, but for {names}" if apart else "observe: nothing is refused"
 
 
 def _state(
@@ -115,7 +128,10 @@ def _state(
 
 @dataclass(frozen=True, slots=True)
 class FieldCard:
-    """A field on its dataset's page. `counts` are its live values by bin, where it has bins and some came."""
+    """A field on its dataset's page. `counts` are its live values by bin, where it has bins and some came.
+
+    `since` is the moment (RFC 3339) when it got its own mode, where it has one.
+    """
 
     label: str
     field: Field
@@ -127,6 +143,7 @@ class FieldCard:
     broken: Sequence[tuple[str, int]]
     alerts: Sequence[Firing] = ()
     asked: bool = False
+    since: str = ""
 
     @property
     def state(self) -> State:
@@ -147,8 +164,17 @@ class FieldCard:
         return any(not row.special for row in self.rows)
 
 
-def field_cards(judge: Judge, history: History, alerts: Sequence[Firing], asked: str = "") -> list[FieldCard]:
-    """Every field of the active contract: first the one that was asked for, then those that somebody should look at."""
+def field_cards(
+    judge: Judge,
+    history: History,
+    alerts: Sequence[Firing],
+    asked: str = "",
+    since: Mapping[str, str] = MappingProxyType({}),
+) -> list[FieldCard]:
+    """Every field of the active contract: first the one that was asked for, then those that somebody should look at.
+
+    `since` is the moment of each field that has a mode of its own.
+    """
     contract = judge.contract
     live = history.live(contract.dataset)
     counts: Mapping[str, Sequence[int]] = {}
@@ -158,7 +184,7 @@ def field_cards(judge: Judge, history: History, alerts: Sequence[Firing], asked:
     broken: dict[str, list[tuple[str, int]]] = {}
     for (label, kind), count in history.violations(contract.dataset).items():
         broken.setdefault(label, []).append((kind, count))
-    cards = []
+    cards, top = [], tops(contract)
     for label, field in contract.root.walk():
         own = counts.get(label) if label in binned else None
         seen = own if own is not None and any(own) else None
@@ -168,13 +194,14 @@ def field_cards(judge: Judge, history: History, alerts: Sequence[Firing], asked:
                 label=label,
                 field=field,
                 rule=rule_in_words(field),
-                observed=judge.active.fields.get(label, judge.active.mode) == "observe",
+                observed=judge.active.mode_of(label, top[label]) == "observe",
                 counts=seen,
                 rows=[] if bins is None else bin_rows(bins, seen),
                 drift=None if bins is None or seen is None else drift(bins, seen),
                 broken=broken.get(label, []),
                 alerts=[each for each in alerts if each.field == label],
                 asked=label == asked,
+                since=since.get(label, ""),
             )
         )
     order = {"bad": 0, "warn": 1, "good": 2, "idle": 3}
