@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import getpass
 import http.client
 import json
 import os
-import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,9 +19,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from assay.contract.document import Contract
 from assay.contract.versions import Active, Mode, Versions, is_dataset_name, switched
-from assay.errors import EditedByHand, ServiceError, StoreFailed, StoreLocked, UnknownDataset, UsageError
-from assay.files import write_atomic
-from assay.generated import is_edited, sealed
+from assay.errors import ServiceError, StoreFailed, StoreLocked, UnknownDataset, UsageError
+from assay.rendering import Rendering
 from assay.settings import Settings
 
 if TYPE_CHECKING:
@@ -64,6 +61,7 @@ class Workspace:
         self._tell = tell
         self._is_flushed = is_flushed
         self.versions = Versions(settings.contracts)
+        self.rendering = Rendering(settings, self.versions)
 
     # ---- the service, and the store behind it
 
@@ -309,7 +307,7 @@ class Workspace:
             raise UsageError(
                 "no contract is active, so there are no rules to audit; name one with --contract DATASET@N"
             )
-        settings = self._rule_settings()
+        settings = self.rendering.rule_settings()
         self.flush()
         end_s = time.time()
         found = []
@@ -472,12 +470,12 @@ class Workspace:
         if only_mode:
             put()
         others = [each for each, _ in self.versions.active_contracts() if each.dataset != dataset]
-        files, checked = self._files([*others, contract], force=force or only_mode)
+        files, checked = self.rendering.files([*others, contract], force=force or only_mode)
         if not only_mode:
             put()
-        elif not force and self.edited():
-            del files[self._models]  # it says nothing of modes: what a person has changed there stays
-        return self._write(files), checked
+        elif not force and self.rendering.edited():
+            del files[self.rendering.models]  # it says nothing of modes: what a person has changed there stays
+        return self.rendering.write(files), checked
 
     # ---- to and from other formats
 
@@ -532,38 +530,8 @@ class Workspace:
             ContractError: promtool refuses the rules; nothing is written.
         """
         self.catch_up()
-        contracts = [contract for contract, _ in self.versions.active_contracts()]
-        files, checked = self._files(contracts, force=force, thoroughly=thoroughly)
-        return self._write(files), checked
-
-    def _files(
-        self, contracts: Sequence[Contract], *, force: bool, thoroughly: bool = False
-    ) -> tuple[dict[Path, bytes], bool]:
-        """What follows from contracts, by path; and whether promtool has looked at the rules."""
-        from assay.contract.source import source
-        from assay.monitor.dashboards import FOLDER, render_dashboards
-        from assay.monitor.rule_tests import render_rule_tests
-        from assay.monitor.rules import render_rules
-
-        if not force:
-            self.refuse_edited()
-        ordered = sorted(contracts, key=lambda contract: contract.dataset)
-        settings = self._rule_settings()
-        rules, tests = render_rules(ordered, settings), render_rule_tests(ordered, settings)
-        promtool = self._promtool()
-        if promtool is not None:
-            _check(rules, tests, promtool, thoroughly=thoroughly)
-        folder = self.settings.root / "promconfig"
-        files = {
-            self._models: sealed(source(ordered)),
-            folder / "data_quality_rules.test.yml": tests,
-            folder / "data_quality_rules.yml": rules,
-        }
-        dashboards = render_dashboards(
-            ordered, settings, **({"prometheus_url": url} if (url := self.settings.prometheus_url) else {})
-        )
-        files |= {folder / FOLDER / name: data for name, data in dashboards.items()}
-        return files, promtool is not None
+        files, checked = self.rendering.files(self._in_force(), force=force, thoroughly=thoroughly)
+        return self.rendering.write(files), checked
 
     def resource(self, kind: str) -> tuple[bytes, bool]:
         """The rules of the active contracts, or what scrapes them, as a resource for Kubernetes; writes nothing.
@@ -573,96 +541,11 @@ class Workspace:
         Raises:
             ContractError: promtool refuses the rules.
         """
-        from assay.monitor.operator import render_resource
-        from assay.monitor.rule_tests import render_rule_tests
-        from assay.monitor.rules import render_rules
-
         self.catch_up()
-        contracts = [contract for contract, _ in self.versions.active_contracts()]
-        settings, promtool = self._rule_settings(), self._promtool()
-        if promtool is not None:
-            rules, tests = render_rules(contracts, settings), render_rule_tests(contracts, settings)
-            _check(rules, tests, promtool, thoroughly=True)
-        return render_resource(kind, contracts, settings), promtool is not None
+        return self.rendering.resource(kind, self._in_force())
 
-    def remarks(self) -> list[str]:
-        """What is to be said of the exceptions from the alerts: those that have ended, and those that mean nothing."""
-        from assay.monitor.exceptions import exception_remarks
-
-        return exception_remarks(
-            self._rule_settings().exceptions,
-            [contract for contract, _ in self.versions.active_contracts()],
-            today=datetime.now(UTC).date(),
-        )
-
-    def _write(self, files: Mapping[Path, bytes]) -> list[Path]:
-        """Write what has changed; which those are."""
-        changed = [path for path, data in files.items() if not path.exists() or path.read_bytes() != data]
-        for path in changed:
-            write_atomic(path, files[path])
-        return [path.relative_to(self.settings.root) for path in changed]
-
-    @property
-    def _models(self) -> Path:
-        return self.settings.root / "app" / "contracts.py"
-
-    def edited(self) -> bool:
-        """Whether a person has edited `app/contracts.py`."""
-        return self._models.exists() and is_edited(self._models.read_bytes())
-
-    def refuse_edited(self) -> None:
-        """Raise EditedByHand, with what was changed, where a person has edited `app/contracts.py`."""
-        if not self.edited():
-            return
-        from assay.contract.source import bring_in, source
-
-        fresh = sealed(source([contract for contract, _ in self.versions.active_contracts()]))
-        diff = difflib.unified_diff(
-            fresh.decode().splitlines(keepends=True),
-            self._models.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True),
-            "generated",
-            str(self._models),
-        )
-        how = bring_in([contract.dataset for contract, _ in self.versions.active_contracts()])
-        raise EditedByHand(self._models, "".join(diff), f"{how}; --force overwrites it")
-
-    def _promtool(self) -> Path | None:
-        from assay.monitor.promtool import find_promtool
-
-        return find_promtool([self.settings.root / ".tools/prometheus/usr/bin"])
-
-    def _rule_settings(self) -> Any:
-        from assay.monitor.exceptions import AlertException
-        from assay.monitor.rules import RuleSettings, read_intervals
-
-        scrape_s, evaluation_s = 5.0, 5.0
-        config = self.settings.root / "promconfig" / "prometheus.yml"
-        if config.exists():
-            scrape_s, evaluation_s = read_intervals(config.read_bytes())
-        return RuleSettings(
-            scrape_interval_s=scrape_s,
-            evaluation_interval_s=evaluation_s,
-            alert_hold=self.settings.alert_hold,
-            alert_windows=self.settings.alert_windows,
-            base_url=self.settings.public_url or self.settings.url,
-            exceptions=tuple(
-                AlertException(**each.model_dump(exclude={"mute"})) for each in self.settings.alert_exceptions
-            ),
-        )
-
-
-def _check(rules: bytes, tests: bytes, promtool: Path, *, thoroughly: bool) -> None:
-    """Have promtool look at rules, and run their tests, before they are put in place."""
-    from assay.monitor.promtool import check_rules, run_rule_tests
-
-    with tempfile.TemporaryDirectory() as folder:
-        rules_path = Path(folder) / "data_quality_rules.yml"
-        tests_path = Path(folder) / "data_quality_rules.test.yml"
-        rules_path.write_bytes(rules)
-        tests_path.write_bytes(tests)
-        check_rules(rules_path, promtool)
-        if thoroughly:
-            run_rule_tests(tests_path, promtool)
+    def _in_force(self) -> list[Contract]:
+        return [contract for contract, _ in self.versions.active_contracts()]
 
 
 def check_name(dataset: str) -> None:

@@ -73,7 +73,7 @@ def _contracts(workspace: Workspace) -> _Finding:
         active = workspace.versions.active_contracts()
     except AssayError as error:
         return _Finding("contracts", False, str(error))
-    if workspace.edited():
+    if workspace.rendering.edited():
         from assay.contract.source import bring_in
 
         how = bring_in([contract.dataset for contract, _ in active])

@@ -52,7 +52,7 @@ def import_contract(
         before = f"{dataset}@{former.version}"
         more = "" if change.verdict == "same" else f"; `assay diff {before} {dataset}@{contract.version}` says how"
         say(f"assay: beside {before}: {change.verdict}{more}")
-    edited = workspace.edited()
+    edited = workspace.rendering.edited()
     command = f"assay activate {dataset} {contract.version}{' --force' if edited else ''}"
     say(f"assay: {dataset}@{contract.version} is a proposal; `{command}` enforces it")
     if edited:

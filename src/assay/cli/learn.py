@@ -62,7 +62,7 @@ def learn(
     name = dataset or _default(settings)
     measured = _merged(name, profile, since=since, exclude_alerts=exclude_alerts) if profile else None
     if activate and not force:
-        workspace.refuse_edited()  # before a version is written that could not be activated
+        workspace.rendering.refuse_edited()  # before a version is written that could not be activated
     with progress(f"learning {name}") as share:
         contract = workspace.learn(
             name,

@@ -113,7 +113,7 @@ def _say_unchecked() -> None:
 
 
 def _say_remarks(workspace: Workspace) -> None:
-    for remark in workspace.remarks():
+    for remark in workspace.rendering.remarks():
         say(f"assay: alert_exceptions: {remark}")
 
 
