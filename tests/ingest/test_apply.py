@@ -19,6 +19,7 @@ from assay.ingest.keys import Kept, Slot, digest_of
 from assay.ingest.log import Log
 from assay.ingest.log_reader import Reader
 from assay.ingest.validate import Judge
+from assay.ingest.work import judge_learned
 from assay.store.address import Lake
 from assay.store.embedded import DuckDBStore
 from tests.lakes import Where, needs_a_file, opened, store_of
@@ -375,6 +376,46 @@ def test_many_learned_events_move_over_several_rounds(place: Place) -> None:
     place.applier.contracts_changed()
     place.apply(JUDGE)
     assert place.rows("SELECT count(*), count(DISTINCT id) FROM d") == [(12_000, 12_000)]
+
+
+def test_what_others_take_out_of_the_learned_events_meanwhile_stays_out(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.send(*({"id": number} for number in range(5)), by=None)
+    place.apply(None)
+    place.applier.contracts_changed()
+
+    def meanwhile(*given: Any) -> None:
+        """Nobody holds the store while events are judged."""
+        monkeypatch.undo()
+        with opened(place.where) as con:
+            con.execute("DELETE FROM _learning WHERE body = '{\"id\": 3}'")
+        judge_learned(*given)
+
+    monkeypatch.setattr("assay.ingest.apply.judge_learned", meanwhile)
+    place.apply(JUDGE)
+    place.apply(JUDGE)
+    assert place.rows() == [0, 1, 2, 4]
+    assert place.rows("SELECT count(*) FROM _learning") == [0]
+
+
+def test_a_store_that_is_swapped_meanwhile_gets_what_is_its_own(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    needs_a_file(place.where)
+    place.send({"id": 1}, by=None)
+    place.apply(None)
+    place.applier.contracts_changed()
+
+    def meanwhile(*given: Any) -> None:
+        monkeypatch.undo()
+        place.store_path.unlink()
+        judge_learned(*given)
+
+    monkeypatch.setattr("assay.ingest.apply.judge_learned", meanwhile)
+    total = place.apply(JUDGE)
+    place.send({"id": 2})
+    place.apply(JUDGE)
+    assert place.rows() == [2]
+    assert total.gaps == [Gap(1, 1)]
 
 
 def test_flagged_events_are_stored_with_their_violations(place: Place) -> None:

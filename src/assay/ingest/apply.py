@@ -319,10 +319,6 @@ class Applier:
                 self._note_gaps(transaction, holes)
                 self._set_marks(transaction, through)
                 self._mark_piece(transaction, records[-1])
-        except _Swapped:
-            self._through = None  # the store was swapped under us: begin again
-            self._books.edition += 1
-            raise
         except BaseException:
             self._books.marks = marks
             raise
@@ -340,6 +336,8 @@ class Applier:
 
     def _check_store(self, transaction: Transaction) -> None:
         if transaction.marks() != self._books.marks:
+            self._through = None  # the store was swapped under us: begin again
+            self._books.edition += 1
             raise _Swapped
 
     def _bring(self, transaction: Transaction, work: Work, tables: Sequence[Table], rejects: pa.Table | None) -> None:
@@ -367,21 +365,23 @@ class Applier:
                 self._move(dataset, judge, applied)
 
     def _move(self, dataset: str, judge: Judge, applied: Applied) -> None:
+        """Move some of a dataset's events. They are judged while nobody holds the store: that takes longer than the rest."""
+        with self._write() as transaction:
+            learned = transaction.learned(dataset, _LEARNED_AT_ONCE)
         reasons: dict[bytes, str] = {}  # the bodies that the store refuses
-        while True:
+        while learned:
             work = Work()
+            judge_learned(learned, judge, work)
+            refused = [(event, reasons[event.body()]) for event in work.events if event.body() in reasons]
+            work.events = [event for event in work.events if event.body() not in reasons]
+            work.rejects += _not_storable(refused, applied)
+            tables, rejects = self._unpack.tables(work), work.reject_table()
             try:
                 with self._write() as transaction:
-                    learned = transaction.learned(dataset, _LEARNED_AT_ONCE)
-                    if not learned:
-                        return
-                    judge_learned(learned, judge, work)
-                    refused = [(event, reasons[event.body()]) for event in work.events if event.body() in reasons]
-                    work.events = [event for event in work.events if event.body() not in reasons]
-                    work.rejects += _not_storable(refused, applied)
-                    rejects = work.reject_table()
-                    self._bring(transaction, work, self._unpack.tables(work), rejects)
-                    transaction.forget(dataset, learned[-1].row)
+                    self._check_store(transaction)
+                    if transaction.forget(dataset, learned[-1].row) != len(learned):
+                        raise Conflict(self._store.name)  # others have moved some of them, or taken them out
+                    self._bring(transaction, work, tables, rejects)
             except Refused:
                 _, sieved = sieve(work.events, self._unpack, self._write)
                 reasons.update((event.body(), reason) for event, reason in sieved)

@@ -183,8 +183,8 @@ class Transaction(Protocol):
     def learned(self, dataset: str, limit: int) -> list[Learned]:
         """The oldest events of a dataset that wait for a contract, at most `limit`."""
 
-    def forget(self, dataset: str, through_row: int) -> None:
-        """Take those up to a row out: they have been moved."""
+    def forget(self, dataset: str, through_row: int) -> int:
+        """Take those up to a row out, as they are moved; how many they were."""
 
 
 class Store(Protocol):

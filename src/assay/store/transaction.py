@@ -145,9 +145,11 @@ class SQLTransaction:
             for row, us, source, body, cloudevent in rows
         ]
 
-    def forget(self, dataset: str, through_row: int) -> None:
+    def forget(self, dataset: str, through_row: int) -> int:
         """See `Transaction.forget`."""
-        self._con.execute("DELETE FROM _learning WHERE dataset = ? AND rowid <= ?", [dataset, through_row])
+        delete = "DELETE FROM _learning WHERE dataset = ? AND rowid <= ?"
+        ((gone,),) = self._con.execute(delete, [dataset, through_row]).fetchall()
+        return int(gone)
 
     def _is_trouble(self, error: duckdb.Error) -> bool:
         """Whether an error that looks like a refusal of rows is none: the store itself has it."""
