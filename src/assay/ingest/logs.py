@@ -6,11 +6,32 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assay.errors import LogFailed
+
 if TYPE_CHECKING:
     from assay.ingest.log import Log
     from assay.ingest.stream_address import StreamAddress
 
-__all__ = ["log_of", "logs_beside", "open_log"]
+__all__ = ["check_left", "log_of", "logs_beside", "open_log"]
+
+
+def check_left(path: Path) -> None:
+    """Whether the log that was before a stream took its place is empty: nobody would look into it again.
+
+    Raises:
+        LogFailed: it has what the store has not, or cannot be read.
+    """
+    if not path.exists():
+        return
+    from contextlib import closing
+
+    from assay.ingest.log_reader import Reader
+
+    with closing(Reader(path)) as reader:
+        if reader.read(0, 1):
+            raise LogFailed(
+                path, f"has what is not in the store yet, from before: `ASSAY_LOG={path} assay flush` brings it in"
+            )
 
 
 def open_log(path: Path, stream: StreamAddress | None, *, keys_max_bytes: int) -> Log:
