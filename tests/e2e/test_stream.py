@@ -81,6 +81,7 @@ def test_the_leader_is_killed_again_and_again(servers: Servers, tmp_path: Path) 
         )
         check(service, ledger)
         assert service.terminate() == 0
+        assert "Traceback" not in service.said
 
 
 @pytest.mark.timeout(600)

@@ -83,7 +83,7 @@ class Stream:
         self._name = address.stream
         self._subject = f"assay.{address.stream}"
         self._nats = nats
-        self._trouble = "no server answers"
+        self._trouble = "no server answers; is a nats-server there?"
         self._is_owner = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
@@ -224,7 +224,9 @@ class Stream:
 
     async def _connected(self) -> Any:
         async def note(error: Exception) -> None:
-            self._trouble = _reason(error)
+            self._trouble = _reason(error).strip("'")
+            if isinstance(error, OSError):
+                self._trouble += "; is a nats-server there?"
 
         address = self.address
         options: dict[str, Any] = {}
@@ -251,7 +253,7 @@ class Stream:
                 _ELECTION_S,
             )
         except TimeoutError as error:
-            raise StreamFailed(f"{self._trouble}; is a nats-server there?") from error
+            raise StreamFailed(self._trouble) from error
         except (OSError, self._nats.errors.Error, ValueError) as error:
             raise StreamFailed(_reason(error)) from error
         except ModuleNotFoundError as error:
@@ -455,11 +457,11 @@ class _Put:
         errors = self._nats.errors
         try:
             place = await self._send()
-        except (errors.Error, OSError, TimeoutError) as error:
+        except (errors.Error, OSError, TimeoutError, ValueError) as error:
             self._error = error
-            # An answer came, that it was not taken; or it was not sent, for want of a connection.
-            is_no = isinstance(error, (self._nats.js.errors.Error, errors.OutboundBufferLimitError))
-            self.is_unsettled |= not is_no
+            # An answer came, that it was not taken; or it was not sent, for want of a connection, or of room.
+            not_sent = (errors.OutboundBufferLimitError, errors.ConnectionClosedError, errors.MaxPayloadError)
+            self.is_unsettled |= not isinstance(error, (self._nats.js.errors.Error, *not_sent))
             return
         self._is_in = place == self._place
         self.is_unsettled = not self._is_in
@@ -495,5 +497,6 @@ class _Put:
 
 def _reason(error: BaseException) -> str:
     """What the client library says, without its name before it."""
-    description = getattr(error, "description", None)
-    return str(description or str(error).removeprefix("nats: ") or type(error).__name__)
+    if hasattr(error, "description"):  # JetStream's
+        return str(error.description or "JetStream does not answer")
+    return str(error).removeprefix("nats: ") or type(error).__name__
