@@ -33,9 +33,8 @@ _PAUSE_S: Final = 0.1
 _ELECTION_S: Final = 15.0
 #: Of one large batch so many messages are on their way at once.
 _AT_ONCE: Final = 8
-#: Up to so many messages are fetched one by one, more through a consumer.
-_FEW: Final = 16
-_FETCHED: Final = 64
+#: So many messages are asked for at once; they may be of a megabyte each.
+_FETCHED: Final = 16
 _HEADROOM_BYTES: Final = 4096
 #: JetStream's error codes. https://github.com/nats-io/nats-server/blob/main/server/errors.json
 _WRONG_LAST_SEQUENCE: Final = 10071
@@ -161,7 +160,15 @@ class Stream:
         Raises:
             StreamFailed: it cannot be read.
         """
-        return self._run(self._first(kind))
+        return self._run(self._one(kind, is_last=False))
+
+    def last(self, kind: str) -> Message | None:
+        """The last message of a kind.
+
+        Raises:
+            StreamFailed: it cannot be read.
+        """
+        return self._run(self._one(kind, is_last=True))
 
     def read(self, after: int, through: int) -> Iterator[Message]:
         """The messages that there are beyond `after`, up to `through`, which has to be there.
@@ -169,31 +176,20 @@ class Stream:
         Raises:
             StreamFailed: they cannot be read.
         """
-        if through - after <= _FEW:
-            for seq in range(after + 1, through + 1):
-                message = self._run(self._get(seq))
-                if message is not None:
-                    yield message
-            return
         deadline = time.monotonic() + _ELECTION_S
         while after < through:
-            subscription = None
             try:
-                subscription = self._run(self._consumer(after + 1))
-                while after < through:
-                    for message in self._run(self._fetched(subscription)):
-                        after = message.seq
-                        yield message
-                        if after >= through:
-                            break
-                    deadline = time.monotonic() + _ELECTION_S
+                found = self._run(self._next(after, min(after + _FETCHED, through)))
             except StreamFailed:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(_PAUSE_S)
-            finally:
-                if subscription is not None:
-                    self._loop.call_soon_threadsafe(self._begin, self._let_go(subscription))
+                continue
+            for message in found:
+                if message.seq <= through:
+                    yield message
+            after = found[-1].seq
+            deadline = time.monotonic() + _ELECTION_S
 
     def purge(self, kind: str, before: int) -> None:
         """Have messages of a kind taken out that stand before `before`. Returns at once; it may fail, and be asked again."""
@@ -391,45 +387,28 @@ class Stream:
         ack = await self._js.publish(f"{self._subject}.{kind}", body, timeout=_TRY_S, headers=headers)
         return int(ack.seq)
 
-    async def _first(self, kind: str) -> Message | None:
+    async def _one(self, kind: str, *, is_last: bool) -> Message | None:
+        which = {} if is_last else {"seq": 1, "next": True}
         try:
-            found = await self._js.get_msg(self._name, seq=1, subject=f"{self._subject}.{kind}", next=True)
+            found = await self._js.get_msg(self._name, subject=f"{self._subject}.{kind}", **which)
         except self._nats.js.errors.NotFoundError:
             return None
         except (self._nats.errors.Error, OSError, TimeoutError) as error:
             raise StreamFailed(self._said(error)) from error
         return Message(int(found.seq), kind, found.data or b"")
 
-    async def _get(self, seq: int) -> Message | None:
-        try:
-            found = await self._js.get_msg(self._name, seq=seq)
-        except self._nats.js.errors.NotFoundError:
-            return None
-        except (self._nats.errors.Error, OSError, TimeoutError) as error:
-            raise StreamFailed(self._said(error)) from error
-        return Message(seq, self._kind(found.subject), found.data or b"")
+    async def _next(self, after: int, to: int) -> list[Message]:
+        """The messages that there are from behind `after` up to `to`, and the next one where `to` is gone.
 
-    async def _consumer(self, start: int) -> Any:
-        api = self._nats.js.api
-        wanted = api.ConsumerConfig(
-            deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
-            opt_start_seq=start,
-            ack_policy=api.AckPolicy.NONE,
-            inactive_threshold=60,
-            mem_storage=True,
-            num_replicas=1,
-        )
-        return await self._ask(self._js.pull_subscribe(f"{self._subject}.>", stream=self._name, config=wanted))
+        Each number is asked for with "it, or the next one": so a server that lacks the latest, as it does not know yet that
+        it leads no more, has no answer, and cannot pass for one from which they were purged.
+        """
+        found = await asyncio.gather(*(self._from(seq) for seq in range(after + 1, to + 1)))
+        return [message for _, message in sorted({message.seq: message for message in found}.items())]
 
-    async def _fetched(self, subscription: Any) -> list[Message]:
-        found = await self._ask(subscription.fetch(_FETCHED, timeout=_TRY_S))
-        return [Message(int(each.metadata.sequence.stream), self._kind(each.subject), each.data) for each in found]
-
-    async def _let_go(self, subscription: Any) -> None:
-        with contextlib.suppress(Exception):
-            consumer = await subscription.consumer_info()
-            await subscription.unsubscribe()
-            await self._js.delete_consumer(self._name, consumer.name)
+    async def _from(self, seq: int) -> Message:
+        found = await self._ask(self._js.get_msg(self._name, seq=seq, subject=">", next=True))
+        return Message(int(found.seq), self._kind(found.subject), found.data or b"")
 
     async def _purge(self, kind: str, before: int) -> None:
         with contextlib.suppress(self._nats.errors.Error, OSError, TimeoutError):

@@ -115,12 +115,17 @@ class Document(msgspec.Struct, frozen=True, array_like=True):
 
 
 class State(msgspec.Struct, frozen=True, array_like=True):
-    """What a log has to know of records that are no longer in the stream. Times are in microseconds since 1970, UTC."""
+    """What a log has to know of records that are no longer in the stream. Times are in microseconds since 1970, UTC.
+
+    `openings` and `documents` are all that there are: a stream that lost their own messages can be read all the same.
+    """
 
     freed: int
     last_piece: int
     learning: dict[str, int]
     seen: dict[str, int]
+    openings: list[Begun]
+    documents: list[Document]
 
 
 pack = msgspec.msgpack.Encoder().encode

@@ -218,6 +218,10 @@ class StreamLog(Log):
         self._assembler = Assembler()
         try:
             self._compare()
+            stated = self._stated()
+            if stated is not None:
+                with self._transaction():
+                    self._note_known(stated)
             if self._stream.has_owner():
                 raise LogInUse(
                     self.where, "another collector has it, and is there; stop that one, or name another stream"
@@ -255,9 +259,11 @@ class StreamLog(Log):
             return
         if int(str(at)) > last:
             raise self._estranged(f"the stream ends at message {last}, and the copy has it up to {at}")
+        stated = self._stated()
         first = self._stream.first("opening")
         own = [str(row[0]) for row in self._con.execute("SELECT id FROM opening ORDER BY n")]
         known = unpack_begun(open_envelope(first.body).data).id if first is not None else ""
+        known = stated.openings[0].id if stated is not None else known
         if own[:1] == [known] and own[-1] == self._meta("stream_opening"):
             return
         if not self.is_empty():
@@ -416,7 +422,7 @@ class StreamLog(Log):
         except msgspec.DecodeError as error:
             raise StreamFailed(
                 f"message {message.seq} is none of assay's: somebody else publishes to its subjects; "
-                "keep them from it, and remove it with `nats stream rmm`"
+                "keep them from it, and start with another stream"
             ) from error
 
     def _note(self, message: Message, envelope: Envelope, data: bytes, *, is_own: bool, is_opening: bool) -> None:
@@ -439,12 +445,7 @@ class StreamLog(Log):
             case "state" | "probe":
                 pass
             case _:
-                document = unpack_document(data)
-                key = (document.dataset, document.version, document.document)
-                self._con.execute("INSERT OR IGNORE INTO contract (dataset, version, document) VALUES (?, ?, ?)", key)
-                (self._rows[document.digest],) = self._con.execute(
-                    "SELECT id FROM contract WHERE dataset = ? AND version = ? AND document = ?", key
-                ).fetchone()
+                self._note_document(unpack_document(data))
 
     def _note_transaction(self, transaction: Transaction, envelope: Envelope) -> None:
         opening = self._openings[envelope.opening.hex()]
@@ -489,6 +490,30 @@ class StreamLog(Log):
         self._con.execute("INSERT INTO saved VALUES (?, ?)", [seq, last])
         self._write_meta("saved_n", last)
 
+    def _stated(self) -> State | None:
+        """The last message of what is to be known; None where there is none whole."""
+        last = self._stream.last("state")
+        try:
+            envelope = None if last is None else open_envelope(last.body)
+            return None if envelope is None or envelope.of > 1 else unpack_state(envelope.data)
+        except msgspec.DecodeError:
+            return None
+
+    def _note_known(self, state: State) -> None:
+        """Openings and contracts, wherever their own messages are."""
+        for begun in state.openings:
+            self._con.execute("INSERT OR IGNORE INTO opening VALUES (?, ?, ?)", [begun.n, begun.id, begun.base])
+            self._openings[begun.id] = begun.n
+        for document in state.documents:
+            self._note_document(document)
+
+    def _note_document(self, document: Document) -> None:
+        key = (document.dataset, document.version, document.document)
+        self._con.execute("INSERT OR IGNORE INTO contract (dataset, version, document) VALUES (?, ?, ?)", key)
+        (self._rows[document.digest],) = self._con.execute(
+            "SELECT id FROM contract WHERE dataset = ? AND version = ? AND document = ?", key
+        ).fetchone()
+
     def _note_state(self, state: State) -> None:
         if state.freed > self.freed_through:
             self._dead.extend(self._free(state.freed))
@@ -527,6 +552,8 @@ class StreamLog(Log):
                 self._piece,
                 self.learning_bytes(),
                 dict(self._con.execute("SELECT dataset, last_us FROM seen")),
+                [Begun(*row) for row in self._con.execute("SELECT n, id, base FROM opening ORDER BY n")],
+                [Document(*row) for row in self._con.execute("SELECT dataset, version, document FROM contract")],
             )
             self._put("state", pack(state), patience_s=self._patience_s)
             (bound,) = self._con.execute(_FIRST_NEEDED, [state.freed]).fetchone()
