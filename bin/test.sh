@@ -5,9 +5,10 @@
 need_python dev
 need_prometheus
 find_alertmanager
-# Debian's Alertmanager wants a template in /usr/share, so it cannot be unpacked elsewhere. Where it, strace or wrk is missing,
-# the tests that need it are skipped.
+# Debian's Alertmanager wants a template in /usr/share, so it cannot be unpacked elsewhere. Where it, strace, wrk or nats-server is
+# missing, the tests that need it are skipped.
 { [ -n "$ALERTMANAGER" ] && command -v strace && command -v wrk; } >/dev/null || install_in_ci prometheus-alertmanager strace wrk || true
+{ command -v nats-server || command -v /usr/sbin/nats-server; } >/dev/null || install_in_ci nats-server || true
 # The pages are tested in a browser, which no package of Python's brings.
 command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ||
   install_in_ci chromium || say "no Chromium: the tests of the pages in a browser are skipped"

@@ -168,3 +168,34 @@ def test_a_lake_in_postgresql_keeps_its_url_and_its_files(workspace: Path) -> No
 def test_what_is_no_lake_is_said() -> None:
     with pytest.raises(UsageError, match="ducklake:sqlite:FILE"):
         load(store="ducklake:somewhere")
+
+
+def test_a_stream_is_a_log_and_its_copy_stands_beside_the_store(workspace: Path) -> None:
+    settings = load(store="s.duckdb", log="nats://ann:secret@a:4222,b/orders?replicas=1")
+    stream = settings.log_stream
+    assert stream is not None
+    assert (stream.stream, stream.replicas, stream.password) == ("orders", 1, "secret")
+    assert settings.log_path == workspace / "s.duckdb.orders.log"
+    handed_on = settings.model_dump(mode="json", exclude_none=True)
+    assert handed_on["log"] == "nats://a:4222,b/orders"
+    assert "secret" not in repr(settings) + str(handed_on)
+    assert Settings(root=workspace, **handed_on).log_path == settings.log_path
+    assert load(log="x.log").log_stream is None
+
+
+@pytest.mark.parametrize(
+    ("log", "says"),
+    [
+        ("nats://ann:secret@a:4222", "the stream's name"),
+        ("nats://ann:secret@a/orders?replicas=2", "replicas is 1, 3 or 5"),
+    ],
+)
+def test_what_is_no_stream_is_said_without_its_secret(log: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says) as refused:
+        load(log=log)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_stream_has_one_writer() -> None:
+    with pytest.raises(UsageError, match=r"workers = 2.*a stream has one writer"):
+        load(log="nats://a/orders", workers=2)

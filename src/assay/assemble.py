@@ -146,14 +146,16 @@ def collector(settings: Settings, *, apart: bool = True) -> Collector:
     from assay.ingest.apart import ApartWorker
     from assay.ingest.apply import Retention
     from assay.ingest.enforced import Enforced
-    from assay.ingest.log import Log
+    from assay.ingest.logs import check_left, open_log
     from assay.monitor.metrics import Metrics
     from assay.monitor.rule_settings import seconds
     from assay.service.collector import Collector
     from assay.service.rendered import RenderedModels
 
     settings = settings.model_copy(update={"workers": 1})
-    log = Log(settings.log_path, keys_max_bytes=settings.keys_max_bytes)
+    if settings.log_stream is not None:
+        check_left(settings.beside(".log"))
+    log = open_log(settings.log_path, settings.log_stream, keys_max_bytes=settings.keys_max_bytes)
     try:
         store = opened_store(settings)
         enforced = Enforced(Versions(settings.contracts))

@@ -177,9 +177,9 @@ class Overloaded(ServiceError):
 
 
 class LogFailed(ServiceError):
-    """The ingest log at `path` could not be opened or written."""
+    """The ingest log at `path`, a file or a stream's address, could not be opened or written."""
 
-    def __init__(self, path: Path, reason: str) -> None:
+    def __init__(self, path: Path | str, reason: str) -> None:
         self.path = path
         super().__init__(f"ingest log {path}: {reason}")
 
@@ -187,12 +187,16 @@ class LogFailed(ServiceError):
 class LogInUse(LogFailed):
     """Another process owns the log: two would both move it."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, "another assay process owns it; stop that one first, or name another store")
+    def __init__(
+        self,
+        path: Path | str,
+        reason: str = "another assay process owns it; stop that one first, or name another store",
+    ) -> None:
+        super().__init__(path, reason)
 
 
 class FateUnknown(LogFailed):
-    """The disk failed while the ingest log was made durable: to say yes or no would be a guess, so nothing is said."""
+    """The disk, or the way to it, failed while the ingest log was made durable: yes or no would be a guess, so nothing is said."""
 
 
 class StoreLocked(ServiceError):

@@ -18,6 +18,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    field_serializer,
     field_validator,
     model_validator,
 )
@@ -30,6 +31,7 @@ from pydantic_settings import (
 )
 
 from assay.errors import UsageError
+from assay.ingest.stream_address import StreamAddress, is_stream
 from assay.store.address import Lake, is_lake
 
 __all__ = ["FILE", "Settings", "is_loopback", "load", "workspace"]
@@ -43,6 +45,11 @@ _Duration = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]*)(s|m|h|d)$")]
 def _store(value: Any) -> Any:
     """A file's name as a path, a lake's as it is: in a path, two slashes would become one."""
     return value if is_lake(value) or not isinstance(value, str) else Path(value)
+
+
+def _log(value: Any) -> Any:
+    """A file's name as a path, a stream's address as it is."""
+    return value if is_stream(value) or not isinstance(value, str) else Path(value)
 
 
 _Url = Annotated[str, Field(pattern=r"^https?://[^\s/]+(/\S*)?$")]
@@ -92,8 +99,11 @@ class Settings(BaseSettings):
     lake_history: _Duration = Field(
         "7d", description="How long earlier states of a lake can be read; `assay compact` forgets those before."
     )
-    log: Path | None = Field(
-        None, description="The ingest log; by default the store's path with `.log` behind it; of a lake, `lake.log`."
+    log: Annotated[Path | str | None, BeforeValidator(_log)] = Field(
+        None,
+        repr=False,  # it may have a password in it
+        description="The ingest log; by default the store's path with `.log` behind it; of a lake, `lake.log`. Or a stream "
+        "of NATS JetStream's: `nats://host:4222,host:4222,host:4222/STREAM?replicas=3`.",
     )
     host: str = Field("127.0.0.1", description="The address that the service listens on, and where commands find it.")
     port: int = Field(8080, ge=1, le=65535, description="Its port.")
@@ -182,7 +192,15 @@ class Settings(BaseSettings):
             object.__setattr__(self, "store", self._place(self.store))
         else:
             object.__setattr__(self, "store", str(self.lake))
-        object.__setattr__(self, "log", self._place(self.log) if self.log else self.beside(".log"))
+        if isinstance(self.log, str):
+            stream = StreamAddress.parse(self.log, root=self.root)
+            if self.workers > 1:
+                raise ValueError(
+                    f"workers = {self.workers}, and the log is the stream {stream}: a stream has one writer. Set workers = 1, "
+                    "and run more collectors, each with a stream of its own"
+                )
+        else:
+            object.__setattr__(self, "log", self._place(self.log) if self.log else self.beside(".log"))
         if self.registry == "lake" and self.lake is None:
             raise ValueError(
                 'registry = "lake" needs a lake as the store, such as store = "ducklake:postgres:dbname=…"'
@@ -221,10 +239,23 @@ class Settings(BaseSettings):
             raise ValueError(f"{path}: {error}") from error
 
     @property
+    def log_stream(self) -> StreamAddress | None:
+        """The stream that is the ingest log; None where it is a file."""
+        return StreamAddress.parse(self.log, root=self.root) if isinstance(self.log, str) else None
+
+    @property
     def log_path(self) -> Path:
-        """Where the ingest log is."""
-        assert self.log is not None
+        """Where the ingest log is; of a stream, its copy on this machine."""
+        stream = self.log_stream
+        if stream is not None:
+            return self.beside(f".{stream.stream}.log")
+        assert isinstance(self.log, Path)
         return self.log
+
+    @field_serializer("log")
+    def _without_secrets(self, log: Path | str | None) -> Path | str | None:
+        """As it may be handed on to where it can be seen."""
+        return log if self.log_stream is None else str(self.log_stream)
 
     @property
     def keys_path(self) -> Path:

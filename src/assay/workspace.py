@@ -103,21 +103,21 @@ class Workspace:
         """
         if self._is_flushed or self.ask("POST", "/flush", _FLUSH_S) is not None:
             return
-        from assay.ingest.logs import logs_beside
+        from assay.ingest.logs import logs_beside, open_log
 
         beside = logs_beside(self.settings.log_path)
-        if not (beside or self.settings.log_path.exists()):
+        stream = self.settings.log_stream
+        if not (beside or stream is not None or self.settings.log_path.exists()):
             return
         from assay.ingest.apply import Applier
         from assay.ingest.enforced import Enforced
         from assay.ingest.former import Former
-        from assay.ingest.log import Log
         from assay.ingest.log_reader import Reader
         from assay.store.opening import open_store
 
         enforced = Enforced(self.versions)
         enforced.adopt(enforced.refresh())
-        with Log(self.settings.log_path, keys_max_bytes=self.settings.keys_max_bytes) as log:
+        with open_log(self.settings.log_path, stream, keys_max_bytes=self.settings.keys_max_bytes) as log:
             reader = Reader(self.settings.log_path)
             store = open_store(self.settings.where, log=reader.id, memory_limit=self.settings.memory_limit)
 

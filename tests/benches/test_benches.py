@@ -8,12 +8,13 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from benches import beside, bulk, memory, profile_metrics, singles
+from benches import beside, bulk, memory, profile_metrics, singles, stream
 from benches.lake import measure
 from benches.report import Threshold, chart, table
 
 from assay.store.address import Lake
 from assay.store.opening import connect
+from tests.streams import missing
 
 needs_wrk = pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
 needs_granian = pytest.mark.skipif(importlib.util.find_spec("granian") is None, reason="granian is not installed")
@@ -31,6 +32,18 @@ def test_single_events() -> None:
     assert not [each for loads in result.loads.values() for each in loads if each.refused]
     assert len(result.thresholds()) == 6
     ET.fromstring(result.picture())
+
+
+@pytest.mark.e2e
+@needs_wrk
+@pytest.mark.skipif(bool(missing()), reason=missing())
+def test_a_stream_beside_a_file() -> None:
+    result = stream.measure(seconds=1, rounds=1, distinct=3_000)
+    text = result.markdown()
+    for name in ("a file", "a stream, 1 of it", "a stream, 3 of it"):
+        assert f"| 64 | {name} |" in text
+        assert sum(load.requests for load in result.loads[name, 64]) > 0
+    assert not [each for loads in result.loads.values() for each in loads if each.refused]
 
 
 @pytest.mark.e2e

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as attribute
@@ -31,6 +32,8 @@ NDJSON = "application/x-ndjson"
 _ASSAY = Path(sys.executable).with_name("assay")
 #: All services of these tests with so many workers: by hand, now and then.
 _WORKERS = int(os.environ.get("ASSAY_E2E_WORKERS", "1"))
+#: All logs of these tests in streams of this nats-server, `nats://host:port`: by hand, now and then.
+_STREAMS = os.environ.get("ASSAY_E2E_STREAMS", "")
 
 
 def until(is_so: Callable[[], bool], timeout_s: float, *, every_s: float = 0.05) -> bool:
@@ -163,7 +166,11 @@ class Service:
             **(environment or {}),
         }
         root.mkdir(parents=True, exist_ok=True)
-        chosen = {"store": "store.duckdb", "port": self.port, "workers": _WORKERS, **settings}
+        stream = f"e2e-{uuid.uuid4().hex}" if _STREAMS else ""
+        log = {"log": f"{_STREAMS}/{stream}?replicas=1"} if stream else {}
+        #: The log's file, or the copy of a stream that is the log.
+        self.log = root / (f"store.duckdb.{stream}.log" if stream else "store.duckdb.log")
+        chosen = {"store": "store.duckdb", "port": self.port, "workers": _WORKERS, **log, **settings}
         text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in chosen.items())
         (root / "assay.toml").write_text(text)
         (root / "contracts").mkdir(exist_ok=True)

@@ -91,12 +91,12 @@ class Ledger:
 class Sender:
     """A client's thread: events of all kinds, each in its own shape, some of the bodies with a key."""
 
-    def __init__(self, ledger: Ledger, port: int, number: int) -> None:
+    def __init__(self, ledger: Ledger, port: int, number: int, *, timeout_s: float = 10) -> None:
         self._ledger = ledger
         self._rng = random.Random(f"{SEED} {number}")
         self._numbers = itertools.count()
         self._name = number
-        self._client = Client(port, source=f"client-{number}", timeout_s=10)
+        self._client = Client(port, source=f"client-{number}", timeout_s=timeout_s)
         self._waiting: Request | None = None
 
     def step(self) -> None:

@@ -157,7 +157,7 @@ def test_small_requests_pass_and_memory_stays_small(service: Service) -> None:
 @pytest.mark.parametrize("end", ["kill", "disconnect", "atomic"])
 def test_nothing_of_it_is_left(service: Service, end: str) -> None:
     large = Chunked(service, "/collect/d?atomic=true" if end == "atomic" else "/collect/d")
-    log = service.root / "store.duckdb.log"
+    log = service.log
     for block in blocks(8_000_000):
         large.send(block)
     assert until(lambda: log.with_name(log.name + "-wal").stat().st_size + log.stat().st_size > 1_000_000, 10)

@@ -22,6 +22,7 @@ from assay.ingest.validate import Judge
 from assay.ingest.work import judge_learned
 from assay.store.address import Lake
 from assay.store.embedded import DuckDBStore
+from tests.ingest.conftest import MakeLog
 from tests.lakes import Where, needs_a_file, opened, store_of
 
 
@@ -37,8 +38,9 @@ JUDGE = judge("id")
 class Place:
     """A log and a store in a folder, and what apply does between them."""
 
-    def __init__(self, folder: Path, where: Where) -> None:
+    def __init__(self, folder: Path, where: Where, make_log: MakeLog = Log) -> None:
         self.folder = folder
+        self._make_log = make_log
         self.where = where
         file = where if isinstance(where, Path) else where.file
         assert file is not None
@@ -47,7 +49,7 @@ class Place:
         self.open()
 
     def open(self) -> None:
-        self.log = Log(self.log_path)
+        self.log = self._make_log(self.log_path)
         self.reader = Reader(self.log_path)
         self.store = store_of(self.where, self.reader.id)
         self.applier = Applier(self.store, self.reader)
@@ -100,7 +102,15 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, where_fast: Where) -> Iterator[Place]:
+def place(tmp_path: Path, where_fast: Where, make_log: MakeLog) -> Iterator[Place]:
+    place = Place(tmp_path, where_fast, make_log)
+    yield place
+    place.close()
+
+
+@pytest.fixture
+def on_file(tmp_path: Path, where_fast: Where) -> Iterator[Place]:
+    """For what befalls the file that is a log: a stream makes its copy whole again."""
     place = Place(tmp_path, where_fast)
     yield place
     place.close()
@@ -126,54 +136,54 @@ def test_a_crash_between_the_store_and_the_freeing_doubles_nothing(place: Place)
     assert place.log.is_empty()
 
 
-def test_an_emptied_log_is_reported_and_the_next_events_are_not_skipped(place: Place) -> None:
-    place.send({"id": 1})
-    place.apply()
-    place.send({"id": 2})
-    place.send({"id": 3})
-    place.close()
-    with sqlite3.connect(place.log_path) as con:
+def test_an_emptied_log_is_reported_and_the_next_events_are_not_skipped(on_file: Place) -> None:
+    on_file.send({"id": 1})
+    on_file.apply()
+    on_file.send({"id": 2})
+    on_file.send({"id": 3})
+    on_file.close()
+    with sqlite3.connect(on_file.log_path) as con:
         con.execute("DELETE FROM record")
     con.close()
-    place.open()
-    place.send({"id": 4})
-    assert place.apply().gaps == [Gap(2, 3)]
-    assert place.rows() == [1, 4]
-    assert place.rows("SELECT first, last FROM _gaps") == [(2, 3)]
-    assert place.apply().gaps == []
+    on_file.open()
+    on_file.send({"id": 4})
+    assert on_file.apply().gaps == [Gap(2, 3)]
+    assert on_file.rows() == [1, 4]
+    assert on_file.rows("SELECT first, last FROM _gaps") == [(2, 3)]
+    assert on_file.apply().gaps == []
 
 
-def test_an_emptied_log_is_reported_even_when_nothing_follows(place: Place) -> None:
-    place.send({"id": 1})
-    place.send({"id": 2})
-    place.close()
-    with sqlite3.connect(place.log_path) as con:
+def test_an_emptied_log_is_reported_even_when_nothing_follows(on_file: Place) -> None:
+    on_file.send({"id": 1})
+    on_file.send({"id": 2})
+    on_file.close()
+    with sqlite3.connect(on_file.log_path) as con:
         con.execute("DELETE FROM record")
     con.close()
-    place.open()
-    assert place.apply().gaps == [Gap(1, 2)]
+    on_file.open()
+    assert on_file.apply().gaps == [Gap(1, 2)]
 
 
-def test_a_record_taken_out_of_the_middle_is_reported(place: Place) -> None:
+def test_a_record_taken_out_of_the_middle_is_reported(on_file: Place) -> None:
     for number in range(1, 5):
-        place.send({"id": number})
-    with sqlite3.connect(place.log_path) as con:
+        on_file.send({"id": number})
+    with sqlite3.connect(on_file.log_path) as con:
         con.execute("DELETE FROM record WHERE seq = 2")
     con.close()
-    assert place.apply().gaps == [Gap(2, 2)]
-    assert place.rows() == [1, 3, 4]
+    assert on_file.apply().gaps == [Gap(2, 2)]
+    assert on_file.rows() == [1, 3, 4]
 
 
-def test_a_deleted_log_begins_anew_beside_what_the_store_has(place: Place) -> None:
-    place.send({"id": 1})
-    place.apply()
-    place.close()
-    for file in place.folder.glob("s.log*"):
+def test_a_deleted_log_begins_anew_beside_what_the_store_has(on_file: Place) -> None:
+    on_file.send({"id": 1})
+    on_file.apply()
+    on_file.close()
+    for file in on_file.folder.glob("s.log*"):
         file.unlink()
-    place.open()
-    place.send({"id": 2})
-    assert place.apply().gaps == []
-    assert place.rows() == [1, 2]
+    on_file.open()
+    on_file.send({"id": 2})
+    assert on_file.apply().gaps == []
+    assert on_file.rows() == [1, 2]
 
 
 def test_another_store_is_told_what_it_lacks(place: Place) -> None:
@@ -227,44 +237,44 @@ def test_a_restored_old_store_gets_what_the_log_still_has(place: Place) -> None:
     assert place.rows() == [1, 2]
 
 
-def test_a_restored_old_log_doubles_nothing_and_skips_nothing_new(place: Place) -> None:
-    place.send({"id": 1})
-    place.close()
-    place.keep(place.log_path, "old")
-    place.open()
-    place.send({"id": 2})
-    place.send({"id": 3})
-    place.apply()
-    place.close()
-    place.restore(place.log_path, "old")
-    place.open()
+def test_a_restored_old_log_doubles_nothing_and_skips_nothing_new(on_file: Place) -> None:
+    on_file.send({"id": 1})
+    on_file.close()
+    on_file.keep(on_file.log_path, "old")
+    on_file.open()
+    on_file.send({"id": 2})
+    on_file.send({"id": 3})
+    on_file.apply()
+    on_file.close()
+    on_file.restore(on_file.log_path, "old")
+    on_file.open()
     # Numbered 2, 3 and 4 by the old log; the store has seen 2 and 3 of the same identity.
     for number in (4, 5, 6):
-        place.send({"id": number})
-    assert place.apply().gaps == []
-    assert place.rows() == [1, 2, 3, 4, 5, 6]
-    place.reopen()
-    place.send({"id": 7})
-    assert place.apply().gaps == []
-    assert place.rows() == [1, 2, 3, 4, 5, 6, 7]
+        on_file.send({"id": number})
+    assert on_file.apply().gaps == []
+    assert on_file.rows() == [1, 2, 3, 4, 5, 6]
+    on_file.reopen()
+    on_file.send({"id": 7})
+    assert on_file.apply().gaps == []
+    assert on_file.rows() == [1, 2, 3, 4, 5, 6, 7]
 
 
-def test_a_restored_old_log_that_was_reopened_while_the_store_was_held(place: Place) -> None:
-    place.send({"id": 1})
-    place.close()
-    place.keep(place.log_path, "old")
-    place.open()
-    place.send({"id": 2})
-    place.send({"id": 3})
-    place.apply()
-    place.close()
-    place.restore(place.log_path, "old")
-    place.open()
-    place.send({"id": 4})
-    place.reopen()  # it never got to the store
-    place.send({"id": 5})
-    place.apply()
-    assert place.rows() == [1, 2, 3, 4, 5]
+def test_a_restored_old_log_that_was_reopened_while_the_store_was_held(on_file: Place) -> None:
+    on_file.send({"id": 1})
+    on_file.close()
+    on_file.keep(on_file.log_path, "old")
+    on_file.open()
+    on_file.send({"id": 2})
+    on_file.send({"id": 3})
+    on_file.apply()
+    on_file.close()
+    on_file.restore(on_file.log_path, "old")
+    on_file.open()
+    on_file.send({"id": 4})
+    on_file.reopen()  # it never got to the store
+    on_file.send({"id": 5})
+    on_file.apply()
+    assert on_file.rows() == [1, 2, 3, 4, 5]
 
 
 def test_what_the_store_refuses_goes_to_quarantine_and_stops_nothing(place: Place) -> None:

@@ -13,6 +13,7 @@ from assay.ingest.keys import LIFETIME_S, Kept, KeyReader, Slot, digest_of
 from assay.ingest.log import Log
 from assay.ingest.log_reader import Reader
 from assay.ingest.record import Kind, Record
+from tests.ingest.conftest import MakeLog
 
 CONTRACT = Contract.parse({"type": "object"}, dataset="d", version=1)
 RECORD = Record(Kind.EVENTS, "d", CONTRACT, "s", "", 1_000_000, 1, b"[{}]")
@@ -27,10 +28,11 @@ def kept(key: str = "k", *, at_us: int = 1, source: str = "s", dataset: str = "d
 class Bench:
     """A log whose clock stands where it is put."""
 
-    def __init__(self, path: Path, keys_max_bytes: int = 1 << 30) -> None:
+    def __init__(self, path: Path, keys_max_bytes: int = 1 << 30, make_log: MakeLog = Log) -> None:
         self.path = path
         self.now_us = 1
-        self.log = Log(path, keys_max_bytes=keys_max_bytes, clock=lambda: self.now_us * 1000)
+        self.make_log = make_log
+        self.log = make_log(path, keys_max_bytes=keys_max_bytes, clock=lambda: self.now_us * 1000)
         self.reader = KeyReader(path)
 
     def get(self, key: str = "k", source: str = "s", dataset: str = "d") -> Kept | None:
@@ -59,8 +61,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Any:
-    made = Bench(tmp_path / "x.log")
+def bench(tmp_path: Path, make_log: MakeLog) -> Any:
+    made = Bench(tmp_path / "x.log", make_log=make_log)
     yield made
     made.close()
 
@@ -84,13 +86,14 @@ def test_a_key_survives_freeing_and_opening_again(bench: Bench) -> None:
     bench.log.free(1)
     bench.log.append([], free_through=1)
     bench.log.close()
-    bench.log = Log(bench.path)
+    bench.log = bench.make_log(bench.path)
     assert bench.log.is_empty()
     assert bench.get() is not None
 
 
 @pytest.mark.parametrize("where", ["records", "keys"])
-def test_a_failed_transaction_leaves_neither_records_nor_keys(bench: Bench, where: str) -> None:
+def test_a_failed_transaction_leaves_neither_records_nor_keys(tmp_path: Path, where: str) -> None:
+    bench = Bench(tmp_path / "x.log")
     trigger = {"records": "record", "keys": "idempotency"}[where]
     bench.log._con.execute(f"CREATE TRIGGER no BEFORE INSERT ON {trigger} BEGIN SELECT RAISE(ABORT, 'no room'); END")
     with pytest.raises(LogFailed, match="no room"):
@@ -103,6 +106,7 @@ def test_a_failed_transaction_leaves_neither_records_nor_keys(bench: Bench, wher
     bench.log.append([RECORD], keys=[kept()])
     said, true = bench.counted_bytes()
     assert said == true
+    bench.close()
 
 
 def test_a_key_takes_the_place_of_what_was_known_of_it(bench: Bench) -> None:
@@ -169,7 +173,7 @@ def test_many_keys_at_once_stay_within_the_bound(tmp_path: Path) -> None:
 def test_a_log_of_before_there_were_keys_opens(bench: Bench) -> None:
     bench.log._con.execute("DROP TABLE idempotency")
     bench.log.close()
-    bench.log = Log(bench.path, clock=lambda: 1000)
+    bench.log = bench.make_log(bench.path, clock=lambda: 1000)
     bench.log.append([RECORD], keys=[kept()])
     assert bench.get() is not None
 

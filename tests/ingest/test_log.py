@@ -12,6 +12,7 @@ from assay.errors import FateUnknown, LogFailed, LogInUse
 from assay.ingest.log import Log
 from assay.ingest.log_reader import Reader
 from assay.ingest.record import Kind, Record
+from tests.ingest.conftest import MakeLog
 
 CONTRACT = Contract.parse({"type": "object", "properties": {"a": {"type": "integer"}}}, dataset="d", version=3)
 
@@ -26,8 +27,8 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "x.log"
 
 
-def test_what_was_appended_is_read_in_order_with_its_contract(path: Path) -> None:
-    with Log(path) as log:
+def test_what_was_appended_is_read_in_order_with_its_contract(make_log: MakeLog, path: Path) -> None:
+    with make_log(path) as log:
         log.append([record(b"1"), record(b"2")])
         log.append([record(b"3", kind=Kind.LEARNING)])
         reader = Reader(path)
@@ -40,8 +41,8 @@ def test_what_was_appended_is_read_in_order_with_its_contract(path: Path) -> Non
     assert found[2].contract is None
 
 
-def test_reading_is_bounded_by_bytes_but_gives_at_least_one(path: Path) -> None:
-    with Log(path) as log:
+def test_reading_is_bounded_by_bytes_but_gives_at_least_one(make_log: MakeLog, path: Path) -> None:
+    with make_log(path) as log:
         log.append([record(b"x" * 100) for _ in range(5)])
         reader = Reader(path)
         assert [each.seq for each in reader.read(0, 1)] == [1]
@@ -49,12 +50,12 @@ def test_reading_is_bounded_by_bytes_but_gives_at_least_one(path: Path) -> None:
         reader.close()
 
 
-def test_the_sequence_never_restarts(path: Path) -> None:
-    with Log(path) as log:
+def test_the_sequence_never_restarts(make_log: MakeLog, path: Path) -> None:
+    with make_log(path) as log:
         log.append([record(), record()])
         log.append([], free_through=2)
         assert log.is_empty()
-    with Log(path) as log:
+    with make_log(path) as log:
         assert log.last_seq() == 2
         log.append([record()])
         assert log.last_seq() == 3
@@ -77,10 +78,10 @@ def test_each_opening_has_an_identity_of_its_own(path: Path) -> None:
         assert not {opening.id for opening in Reader(path).openings()} & {opening.id for opening in openings}
 
 
-def test_one_process_at_a_time_owns_a_log(path: Path) -> None:
-    with Log(path), pytest.raises(LogInUse, match="another assay process"):
-        Log(path)
-    with Log(path):
+def test_one_process_at_a_time_owns_a_log(make_log: MakeLog, path: Path) -> None:
+    with make_log(path), pytest.raises(LogInUse, match="another assay process"):
+        make_log(path)
+    with make_log(path):
         pass
 
 
@@ -94,18 +95,18 @@ def test_a_file_that_is_no_log_is_left_alone_and_named(path: Path, content: byte
     assert path.read_bytes() == content
 
 
-def test_a_log_of_a_later_format_is_refused(path: Path) -> None:
-    with Log(path):
+def test_a_log_of_a_later_format_is_refused(make_log: MakeLog, path: Path) -> None:
+    with make_log(path):
         pass
     with sqlite3.connect(path) as con:
         con.execute("UPDATE meta SET value = 99 WHERE key = 'format'")
     con.close()
     with pytest.raises(LogFailed, match="its format is 99"):
-        Log(path)
+        make_log(path)
 
 
-def test_a_file_taken_away_under_it_is_noticed(path: Path) -> None:
-    with Log(path) as log:
+def test_a_file_taken_away_under_it_is_noticed(make_log: MakeLog, path: Path) -> None:
+    with make_log(path) as log:
         log.append([record()])
         path.unlink()
         time.sleep(0.25)  # it is looked at a few times a second
@@ -113,8 +114,8 @@ def test_a_file_taken_away_under_it_is_noticed(path: Path) -> None:
             log.append([record()])
 
 
-def test_live_counts_what_the_store_has_not(path: Path) -> None:
-    with Log(path) as log:
+def test_live_counts_what_the_store_has_not(make_log: MakeLog, path: Path) -> None:
+    with make_log(path) as log:
         log.append([record(b"12345", at=7), record(b"678", at=9)])
         assert log.live() == (2, 8, 7)
         log.free(1)
@@ -123,8 +124,8 @@ def test_live_counts_what_the_store_has_not(path: Path) -> None:
         assert log.live() == (0, 0, None)
 
 
-def test_an_emptied_log_gives_its_space_back(path: Path) -> None:
-    with Log(path) as log:
+def test_an_emptied_log_gives_its_space_back(make_log: MakeLog, path: Path) -> None:
+    with make_log(path) as log:
         for _ in range(24):
             log.append([record(b"x" * (1 << 20))])
         assert log.file_bytes() > 20 << 20
@@ -134,27 +135,27 @@ def test_an_emptied_log_gives_its_space_back(path: Path) -> None:
         assert log.file_bytes() < 1 << 20
 
 
-def test_it_remembers_when_each_dataset_was_last_heard(path: Path) -> None:
-    with Log(path) as log:
+def test_it_remembers_when_each_dataset_was_last_heard(make_log: MakeLog, path: Path) -> None:
+    with make_log(path) as log:
         log.append([record(at=5_000_000), record(dataset="e", at=7_000_000)])
         log.free(2)
         log.append([record(at=6_000_000)])
         assert log.last_seen() == {"d": 6.0, "e": 7.0}
-    with Log(path) as log:
+    with make_log(path) as log:
         assert log.last_seen() == {"d": 6.0, "e": 7.0}
 
 
-def test_learning_bytes_are_counted_with_the_records(path: Path) -> None:
-    with Log(path) as log:
+def test_learning_bytes_are_counted_with_the_records(make_log: MakeLog, path: Path) -> None:
+    with make_log(path) as log:
         log.append([record(b"123", kind=Kind.LEARNING), record(b"45", kind=Kind.LEARNING), record(b"x")])
-    with Log(path) as log:
+    with make_log(path) as log:
         assert log.learning_bytes() == {"d": 5}
         log.forget_learning("d")
         assert log.learning_bytes() == {}
 
 
-def test_several_threads_may_write(path: Path) -> None:
-    with Log(path) as log:
+def test_several_threads_may_write(make_log: MakeLog, path: Path) -> None:
+    with make_log(path) as log:
 
         def work() -> None:
             for _ in range(20):

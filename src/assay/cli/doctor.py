@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import os
@@ -16,12 +17,14 @@ from assay import settings as configuration
 from assay.access.keys import SCOPES, KeyFile
 from assay.cli.options import JsonOption
 from assay.cli.output import app, result
-from assay.errors import AssayError, StoreLocked
+from assay.errors import AssayError, StoreLocked, UsageError
 from assay.settings import Settings, is_loopback
 from assay.workspace import Workspace
 
 if TYPE_CHECKING:
     import duckdb
+
+    from assay.ingest.stream_address import StreamAddress
 
 __all__ = ["doctor"]
 
@@ -125,9 +128,24 @@ def _note(note: object) -> str:
 
 
 def _folder(what: str, settings: Settings) -> _Finding:
+    stream = settings.log_stream
+    if stream is not None:
+        return _stream(what, stream)
     folder = settings.log_path.parent
     writable = folder.is_dir() and os.access(folder, os.W_OK)
     return _Finding(what, writable, f"{settings.log_path} {'can be written' if writable else 'cannot be written'}")
+
+
+def _stream(what: str, address: StreamAddress) -> _Finding:
+    from assay.ingest.stream import Stream, StreamFailed
+
+    try:
+        with contextlib.closing(Stream(address)) as stream:
+            return _Finding(what, True, f"{address} {stream.about()}")
+    except UsageError as error:
+        return _Finding(what, False, str(error))
+    except StreamFailed as failed:
+        return _Finding(what, False, f"{address}: {failed}")
 
 
 def _store(settings: Settings) -> _Finding:

@@ -47,7 +47,8 @@ def serve(
             f"assay: every key in {settings.keys_path} is revoked: nothing that needs one is answered until there is one"
         )
     what, path = ("store", settings.where) if isinstance(settings.where, Path) else ("log", settings.log_path)
-    if _is_temporary(path):
+    is_elsewhere = what == "log" and settings.log_stream is not None
+    if not is_elsewhere and _is_temporary(path):
         say(
             f"assay: the {what} is {path}: {tempfile.gettempdir()} may not survive a reboot; set `{what}` in assay.toml"
         )

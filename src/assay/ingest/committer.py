@@ -226,7 +226,7 @@ class Committer:
             self._add_live([*records, *(piece.record for piece in pieces)])
         self._done_bytes += sum(ticket.size_bytes for ticket in tickets)
         self.failure = error
-        self._is_quick = error is None and took < _QUICK_S
+        self._is_quick = error is None and took < _QUICK_S and self._log.is_near
         count = partial(self._on_committed, singles, batches, took) if error is None and (singles or batches) else None
         if count is not None and self._counts_first:
             count()

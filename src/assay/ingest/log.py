@@ -16,7 +16,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Final, Self
+from typing import IO, ClassVar, Final, Self
 
 from assay.contract.document import Contract
 from assay.errors import FateUnknown, LogFailed, LogInUse
@@ -73,6 +73,9 @@ class Log:
     Raises:
         LogFailed: it cannot be opened or written, is no log, or belongs to another process.
     """
+
+    #: A commit takes as long as this machine's disk does: who must not be held up may wait for a quick one.
+    is_near: ClassVar[bool] = True
 
     def __init__(self, path: Path, *, keys_max_bytes: int = 1 << 30, clock: Callable[[], int] = time.time_ns) -> None:
         """`clock` tells nanoseconds since 1970, UTC: by it keys expire."""
@@ -352,11 +355,16 @@ class Log:
                 self._write_meta("freed", 0)
             elif self._meta("format") != _FORMAT:
                 raise LogFailed(self.path, f"its format is {self._meta('format')}; this assay writes {_FORMAT}")
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin an opening: what is written from now on belongs to it."""
+        with self._transaction():
             cursor = self._con.execute(
                 "INSERT INTO opening (id, base) VALUES (?, ?)", [uuid.uuid4().hex, self.last_seq()]
             )
-            assert cursor.lastrowid is not None
-            self._opening = cursor.lastrowid
+        assert cursor.lastrowid is not None
+        self._opening = cursor.lastrowid
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:

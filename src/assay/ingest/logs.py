@@ -1,11 +1,53 @@
-"""Which logs there are: the first one's own path, those of further workers with their number behind it."""
+"""Which logs there are: the first one's own path, those of further workers with their number behind it. And how one is opened."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["log_of", "logs_beside"]
+from assay.errors import LogFailed
+
+if TYPE_CHECKING:
+    from assay.ingest.log import Log
+    from assay.ingest.stream_address import StreamAddress
+
+__all__ = ["check_left", "log_of", "logs_beside", "open_log"]
+
+
+def check_left(path: Path) -> None:
+    """Whether the log that was before a stream took its place is empty: nobody would look into it again.
+
+    Raises:
+        LogFailed: it has what the store has not, or cannot be read.
+    """
+    if not path.exists():
+        return
+    from contextlib import closing
+
+    from assay.ingest.log_reader import Reader
+
+    with closing(Reader(path)) as reader:
+        if reader.read(0, 1):
+            raise LogFailed(
+                path, f"has what is not in the store yet, from before: `ASSAY_LOG={path} assay flush` brings it in"
+            )
+
+
+def open_log(path: Path, stream: StreamAddress | None, *, keys_max_bytes: int) -> Log:
+    """The log in a file; or in a stream, with the file as its copy.
+
+    Raises:
+        UsageError: what talks to streams is not installed.
+        LogFailed: it cannot be written, or another process owns it.
+    """
+    if stream is not None:
+        from assay.ingest.stream_log import StreamLog
+
+        return StreamLog(path, stream, keys_max_bytes=keys_max_bytes)
+    from assay.ingest.log import Log
+
+    return Log(path, keys_max_bytes=keys_max_bytes)
 
 
 def log_of(log: Path, number: int) -> Path:
