@@ -73,6 +73,7 @@ _TABLES: Final = ("record", "piece", "opening", "contract", "idempotency", "lear
 _PATIENCE_S: Final = 15.0
 #: While it is known to be out of reach.
 _SHORT_S: Final = 1.0
+_PAUSE_S: Final = 0.2
 _PURGE_EVERY_S: Final = 1.0
 _OPENED_AGAIN: Final = 3
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -257,6 +258,10 @@ class StreamLog(Log):
             if self._seq or not self.is_empty():
                 raise LogFailed(self.path, f"is a log of its own, and no copy of {self.where}; name another store")
             return
+        deadline = time.monotonic() + self._patience_s
+        while int(str(at)) > last and time.monotonic() < deadline:  # who leads since a moment ago may lag behind
+            time.sleep(_PAUSE_S)
+            last = self._stream.last_seq()
         if int(str(at)) > last:
             raise self._estranged(f"the stream ends at message {last}, and the copy has it up to {at}")
         stated = self._stated()
