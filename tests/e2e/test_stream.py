@@ -6,7 +6,8 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,72 @@ def test_a_collector_is_killed_and_its_machine_lost(servers: Servers, tmp_path: 
             other.start()
             other.flush(60)
             check(other, ledger)
+
+
+def hang(servers: Servers, _: Service, seconds: float) -> None:
+    """The leader does nothing for a while, and its connections stay."""
+    leader = servers.leader(STREAM)
+    leader.pause()
+    time.sleep(seconds)
+    leader.resume()
+
+
+def both_die(servers: Servers, service: Service) -> None:
+    """The leader and the collector."""
+    servers.leader(STREAM).kill()
+    service.kill()
+    service.start()
+    servers.start()
+
+
+def lost_while_it_hangs(servers: Servers, service: Service) -> None:
+    """The collector's machine is lost while the leader hangs."""
+    leader = servers.leader(STREAM)
+    leader.pause()
+    service.kill()
+    lose(service)
+    service.start()
+    leader.resume()
+
+
+def all_die(servers: Servers, _: Service) -> None:
+    """All servers at once."""
+    servers.kill()
+    time.sleep(1)
+    servers.start()
+
+
+@pytest.mark.skipif("ASSAY_STREAM_HANG" not in os.environ, reason="by hand: fails, as docs/decisions/0085 says")
+@pytest.mark.timeout(600)
+def test_servers_hang_and_die_with_others(servers: Servers, tmp_path: Path) -> None:
+    ledger = Ledger()
+    say(f"ASSAY_KILL_SEED={SEED}")
+    blows: list[Callable[[Servers, Service], None]] = [
+        partial(hang, seconds=1),
+        partial(hang, seconds=7),
+        both_die,
+        lost_while_it_hangs,
+        all_die,
+    ]
+    with collector(tmp_path / "a", servers) as service:
+        service.start()
+        senders = [Sender(ledger, service.port, number, timeout_s=60) for number in range(THREADS)]
+        with Load(THREADS, lambda number: senders[number].step()):
+            for blow in blows:
+                assert until(lambda: servers.are_current(STREAM), 60, every_s=0.2)
+                time.sleep(1)
+                blow(servers, service)
+                takes_again(ledger)
+        for sender in senders:
+            sender.settle()
+        service.flush(60)
+        say(
+            f"{len(ledger.sent):,} events sent, {len(ledger.accepted):,} accepted, {len(ledger.rejected):,} rejected; "
+            f"{len(ledger.unanswered):,} requests unanswered, {len(ledger.turned_away):,} turned away"
+        )
+        check(service, ledger)
+        assert service.terminate() == 0
+        assert "Traceback" not in service.said
 
 
 @pytest.mark.timeout(200)
