@@ -191,11 +191,11 @@ class Committer:
         return True
 
     def _sleep(self) -> None:
-        """Until there is something to do; for a while, when the log fails."""
+        """Until there is something to do; for a while, when the log fails or has something to do later."""
         self._idle = True
         if not self._waiting:  # else it was handed in just before
             with contextlib.suppress(queue.Empty):
-                self._wake.get(timeout=_PROBE_S if self.failure else None)
+                self._wake.get(timeout=_PROBE_S if self.failure else self._log.due_s)
         self._idle = False
 
     def _settle(self, tickets: Sequence[Ticket], error: LogFailed | None) -> None:

@@ -222,6 +222,11 @@ class Log:
         """Whether there is nothing to sweep."""
         return not (self._dead or self._has_space)
 
+    @property
+    def due_s(self) -> float | None:
+        """After how many seconds there will be something to sweep, though nothing happens until then; None: never."""
+        return None
+
     def sweep(self) -> None:
         """Take out some of the pieces that nobody needs, of requests that ended without a last record or are freed.
 

@@ -195,6 +195,11 @@ class StreamLog(Log):
         """Whether there is nothing to sweep, here or in the stream."""
         return super().is_clean and not (self._to_purge and time.monotonic() >= self._purge_at)
 
+    @property
+    def due_s(self) -> float | None:
+        """When the stream is to drop what the store has, if it is."""
+        return max(0.0, self._purge_at - time.monotonic()) if self._to_purge else None
+
     def sweep(self) -> None:
         """As `Log.sweep`; and now and then have that taken out of the stream which the store has.
 
