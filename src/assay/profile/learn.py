@@ -7,6 +7,7 @@ is left out, and the contract says how many rows it would take.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field as attribute
@@ -28,6 +29,7 @@ NEEDED: Final = 100
 CLAIM_ROWS: Final = 1_000
 ENUM_ROWS: Final = 10_000
 ENUM_VALUES: Final = 100
+_DIGITS: Final = re.compile("[0-9]+")
 _TYPES: Final = ("boolean", "integer", "number", "string", "array", "object")
 
 
@@ -257,7 +259,8 @@ class _Learner:
     def enum(self, field: FieldProfile, label: str, rules: _Rules, *, nullable: bool, weight: float) -> bool:
         """Refuse other values than those seen, if they are few and none of them is rare.
 
-        Texts that differ in their digits alone are numbered things, as versions and devices are: there will be a next one.
+        Not texts that number things, as versions and devices do, since there will be a next one: all are of one shape with digits in
+        it, or two differ in their digits alone.
         """
         values: list[tuple[Any, int]]
         if field.numbers is not None:
@@ -268,6 +271,8 @@ class _Learner:
             if len(field.strings.shapes) == 1 and "0" in field.strings.shapes[0][0]:
                 return False
             values = sorted(field.strings.values)
+            if _are_numbered([value for value, _ in values]):
+                return False
         else:
             return False
         rows = sum(seen for _, seen in values)
@@ -338,6 +343,11 @@ _REASONS: Final[Mapping[str, str]] = {
     "sign": "never negative",
     "name": "a field of this name goes no further",
 }
+
+
+def _are_numbered(texts: list[str]) -> bool:
+    """Whether any two of these texts, which all differ, differ in their digits alone."""
+    return len({_DIGITS.sub("0", text) for text in texts}) < len(texts)
 
 
 def _names(kinds: Mapping[str, int]) -> list[str]:

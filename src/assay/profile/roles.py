@@ -14,6 +14,8 @@ _ID_NAME: Final = re.compile(r"(?i:(^|[_\-. ])(id|uuid|guid)$)|[a-z0-9](Id|ID)$"
 #: The years 2000 to 2100 as seconds, and as milli-, micro- and nanoseconds, since 1970.
 _EPOCHS: Final = {unit: (946_684_800 * unit, 4_102_444_800 * unit) for unit in (1, 10**3, 10**6, 10**9)}
 _YEARS: Final = (1900, 2100)
+#: Last words of names for what is numbered, one after the other.
+_NUMBERED: Final = frozenset(("build", "odometer", "revision", "seq", "sequence", "serial", "version"))
 #: Identifiers that hash or encode something fill far more of the number line than any amount of rows.
 _FAR: Final = 10**15
 
@@ -27,11 +29,14 @@ class Range:
     whole: bool = True
 
 
-#: What a clock, a calendar and a globe allow, by the last part of a field's name.
+#: What a clock, a calendar and a globe allow, by the last words of a field's name.
 _RANGES: Final = {
     "month": Range(1, 12),
+    "quarter": Range(1, 4),
+    **dict.fromkeys(("week", "week_of_year"), Range(0, 53)),
     "day": Range(1, 31),
-    "weekday": Range(0, 7),
+    **dict.fromkeys(("day_of_year", "doy", "yday", "yearday"), Range(0, 366)),
+    **dict.fromkeys(("weekday", "day_of_week", "dow"), Range(0, 7)),
     "hour": Range(0, 23),
     "minute": Range(0, 59),
     "second": Range(0, 60),
@@ -81,12 +86,18 @@ def _names_rows(name: str, numbers: Numbers) -> bool:
     """Whether whole numbers are identifiers: by name, or all but different and dense, or spread beyond any amount."""
     if not numbers.integral:
         return False
-    if _ID_NAME.search(name):
+    if _ID_NAME.search(name) or _is_numbered(name):
         return True
     if numbers.count < 100 or numbers.distinct < 0.99 * numbers.count:
         return False
     width = numbers.maximum - numbers.minimum
     return width < 4 * numbers.count or width > _FAR
+
+
+def _is_numbered(name: str) -> bool:
+    """Whether the name says that one is numbered after another: `seq`, `build`, `build_number`, but not `version_count`."""
+    words = _words(name)
+    return not _NUMBERED.isdisjoint(words[-1:] if words[-1] not in {"number", "nr", "no"} else words[-2:-1])
 
 
 def _tells_time(numbers: Numbers) -> bool:
@@ -116,11 +127,17 @@ def known_range(name: str, numbers: Numbers) -> Range | None:
 
     January to March are no reason to refuse April, nor a tail that reaches hour 27 one to allow it.
     """
-    last = _words(name)[-1]
-    found = _CLOCK if last == "time" and _is_clock(numbers) else _RANGES.get(last)
+    words = _words(name)
+    found = _CLOCK if words[-1] == "time" and _is_clock(numbers) else _named(words)
     if found is None or not found.low <= numbers.minimum <= numbers.maximum <= found.high:
         return None
     return found if numbers.integral or not found.whole else None
+
+
+def _named(words: list[str]) -> Range | None:
+    """The range of the longest name that these words end in: `day_of_year` before `year`."""
+    names = ("_".join(words[start:]) for start in range(len(words)))
+    return next((_RANGES[name] for name in names if name in _RANGES), None)
 
 
 def crosses_zero(name: str) -> bool:
