@@ -60,6 +60,7 @@ def test_few_rows_teach_only_types() -> None:
     }
 
 
+_OF_THIRTY = random.integers(0, 30, 20_000)
 IDENTIFIERS = {
     "dense": np.arange(20_000),
     "shuffled": random.permutation(20_000) + 5_000_000,
@@ -72,6 +73,8 @@ IDENTIFIERS = {
     "clock": np.sort(random.uniform(0, 100, 20_000)),
     "yyyymmdd": 20_240_100 + random.integers(1, 29, 20_000),
     "state": np.arange(20_000) // 9_000,
+    "meters": _OF_THIRTY * 1_000 + np.arange(20_000) * 0.5,
+    "starts": _OF_THIRTY * 10 + np.arange(20_000) // 200,
 }
 
 

@@ -161,6 +161,7 @@ class Columns:
 
         Values that do not follow the order would have to fall so by chance in 20 pieces. A few late rows hide nothing
         but in the piece that they are in. What reaches its last hundredth in the first rows already does not rise.
+        Counters of many devices, mixed, rise so too: from piece to piece, though the last row may have less than the first.
         """
         varied = [i for i, numbers in kept.items() if numbers.minimum < numbers.maximum and numbers.count >= PIECES]
         if not varied or rows < PIECES:
@@ -179,9 +180,17 @@ class Columns:
             ends = [(piece[2 * at], piece[2 * at + 1]) for piece in pieces if piece[2 * at] is not None]
             if len(ends) < PIECES // 2:
                 continue
-            if ends[-1][0] > ends[0][1] and all(a[0] <= b[0] and a[1] <= b[1] for a, b in pairwise(ends)):
+            if _rise(ends):
                 rising.add(i)
         return rising
+
+
+def _rise(ends: Sequence[tuple[Any, Any]]) -> bool:
+    """Whether both ends of the pieces rise: by more than a piece is wide, or each time."""
+    pairs = list(pairwise(ends))
+    if ends[-1][0] > ends[0][1]:
+        return all(a[0] <= b[0] and a[1] <= b[1] for a, b in pairs)
+    return all(a[0] < b[0] and a[1] < b[1] for a, b in pairs)
 
 
 # ---- what is asked of a column, and what becomes of the answers
