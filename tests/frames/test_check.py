@@ -30,6 +30,8 @@ from assay.frames.check import check
 from assay.frames.report import Report
 from assay.ingest.decode import decode_event
 from assay.ingest.validate import Judge
+from assay.profile.learn import learn
+from assay.profile.relation import profile
 from tests.strategies import contracts, events
 
 INTEGER, NUMBER, STRING = {"type": "integer"}, {"type": "number"}, {"type": "string"}
@@ -243,6 +245,79 @@ def test_it_tells_how_far_it_is() -> None:
     assert shares == sorted(shares)
     assert len(shares) > 2
     assert shares[-1] == 1.0
+
+
+# ---- CSV, in which everything is text
+
+
+@pytest.mark.parametrize(
+    ("schema", "cells", "bad"),
+    [
+        pytest.param(STRING | {"pattern": "^[0-9]{5}$"}, ["50667", "", "80331", "1067"], [3], id="zip codes"),
+        pytest.param(STRING | {"enum": ["1.50", "2"]}, ["1.50", "2", "1.5"], [2], id="amounts"),
+        pytest.param(STRING | {"pattern": r"^\d\d\.\d\d\.\d{4}$"}, ["04.03.2026", "5.03.2026"], [1], id="days"),
+        pytest.param(STRING | {"maxLength": 4}, ["9:05", "10:05"], [1], id="times of day"),
+        pytest.param(STRING | {"enum": ["true", "no"]}, ["true", "false"], [1], id="truth"),
+        pytest.param({"type": ["string", "null"]}, ["1", "", "2"], [], id="null where it may be"),
+        pytest.param(STRING | {"format": "date"}, ["2026-01-02", "2026-01-03"], [], id="dates"),
+        pytest.param(STRING | {"format": "date-time"}, ["2026-01-02 03:04:05"], [], id="moments"),
+        pytest.param(STRING | {"format": "date"}, ["20260102", "7"], [0, 1], id="numbers where dates should be"),
+        pytest.param(STRING | {"format": "date-time"}, ["03:04:05"], [0], id="times where moments should be"),
+        pytest.param({"type": ["string", "integer"]}, ["1", "2"], [], id="text or a number"),
+        pytest.param(INTEGER, ["1", "x"], [0, 1], id="a number, and there is text"),
+        pytest.param({}, ["1", "x"], [], id="anything"),
+    ],
+)
+def test_the_contract_says_what_is_text_in_a_csv(
+    tmp_path: Path, schema: dict[str, Any], cells: list[str], bad: list[int]
+) -> None:
+    path = tmp_path / "r.csv"
+    path.write_text("n,x\n" + "".join(f"{n},{cell}\n" for n, cell in enumerate(cells)))
+    report = check(path, contract({"n": INTEGER, "x": schema}))
+    assert report.rows_seen == len(cells)
+    assert {row: {kind for _, kind in kinds} for row, kinds in found(report).items()}.keys() == set(bad)
+
+
+def test_text_of_a_csv_may_begin_to_look_like_text_late(tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    path.write_text("x\n" + "1\n" * 30_000 + "x\n")
+    assert check(path, contract({"x": STRING})).ok
+
+
+MOMENTS = st.integers(-(2**31), 2**32).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
+#: Cells as they stand in CSV, by what they look like to who guesses.
+CELLS: dict[str, st.SearchStrategy[str]] = {
+    "integer": st.integers(-(2**40), 2**40).map(str),
+    "zip": st.integers(0, 99_999).map("{:05}".format),
+    "number": st.floats(-1e9, 1e9).map("{:.2f}".format),
+    "day": st.dates(date(1900, 1, 1), date(2100, 1, 1)).map(str),
+    "German day": st.dates(date(1900, 1, 1), date(2100, 1, 1)).map("{:%d.%m.%Y}".format),
+    "American day": st.dates(date(1900, 1, 1), date(2100, 1, 1)).map("{:%m/%d/%Y}".format),
+    "moment": MOMENTS.map("{:%Y-%m-%d %H:%M:%S}".format),
+    "moment of a zone": MOMENTS.map("{:%Y-%m-%dT%H:%M:%S+02:00}".format),
+    "time of day": st.times().map("{:%H:%M:%S}".format),
+    "truth": st.sampled_from(["true", "false"]),
+    "word": st.sampled_from(["red", "green", "a-1", "1e5", "NaN", "inf", "null"]),
+    "nothing": st.just(""),
+}
+
+
+@given(st.data())
+@settings(max_examples=20, deadline=None)
+def test_a_contract_learned_from_a_csv_accepts_it(data: st.DataObject) -> None:
+    columns = []
+    for looks in data.draw(st.lists(st.sets(st.sampled_from(sorted(CELLS)), min_size=1, max_size=2), min_size=1)):
+        few = data.draw(st.lists(st.one_of(*(CELLS[each] for each in sorted(looks))), min_size=1, max_size=12))
+        columns.append([few[row % len(few)] for row in range(data.draw(st.sampled_from([100, 600])))])
+    rows = list(zip(range(600), *columns, strict=False))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "r.csv"
+        header = ",".join(["id", *(f"c{i}" for i in range(len(columns)))])
+        path.write_text("\n".join([header, *(",".join(map(str, row)) for row in rows)]) + "\n")
+        learned = learn(profile(path), dataset="d")
+        report = check(path, learned)
+    assert report.rows_seen == len(rows)
+    assert report.ok, report.violations
 
 
 # ---- the laws

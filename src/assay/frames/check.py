@@ -31,7 +31,7 @@ def check(source: Any, contract: Contract, *, progress: Progress | None = None) 
     verdict = Verdict(contract)
     report, soft = Report(), Soft(contract)
     report.soft = soft.broken
-    for part in open_parts(source):
+    for part in open_parts(source, [contract]):
         if part.batch is not None:
             soft.add_batch(part.batch)
             note(report, verdict, part.batch, list(verdict.of_batch(part.batch, part.json_columns)), part.first)

@@ -35,7 +35,7 @@ def count_source(source: Any, contracts: Sequence[Contract], *, progress: Progre
         UsageError: it cannot be read.
     """
     counters = [_Counter(contract) for contract in contracts]
-    for part in open_parts(source):
+    for part in open_parts(source, contracts):
         for counter in counters:
             if part.batch is not None:
                 counter.add_batch(part.batch)

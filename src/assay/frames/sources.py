@@ -6,17 +6,18 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
+from assay.contract.document import Contract, Field
 from assay.errors import BadBody, UsageError
 from assay.ingest.arrow_stream import texts_of
 from assay.ingest.decode import is_array, split_array
-from assay.profile.files import TAKEN, arrow_file, file_kind
+from assay.profile.files import TAKEN, arrow_file, csv_file, file_kind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,8 +43,10 @@ class Part:
     json_columns: frozenset[str] = frozenset()
 
 
-def open_parts(source: Any) -> Iterator[Part]:
+def open_parts(source: Any, contracts: Sequence[Contract]) -> Iterator[Part]:
     """The parts of a source, one after the other.
+
+    Where a file does not say itself what is text (CSV), the contracts that it is read for do.
 
     Raises:
         UsageError: it cannot be read, or is nothing that can be checked.
@@ -53,7 +56,7 @@ def open_parts(source: Any) -> Iterator[Part]:
 
     try:
         if isinstance(source, str | Path):
-            yield from _of_file(Path(source))
+            yield from _of_file(Path(source), contracts)
         else:
             yield from _of_frame(source)
     except (pa.ArrowException, OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
@@ -140,7 +143,7 @@ def _of_pandas(frame: pd.DataFrame) -> tuple[pa.Table, frozenset[str]]:
 # ---- files
 
 
-def _of_file(path: Path) -> Iterator[Part]:
+def _of_file(path: Path, contracts: Sequence[Contract]) -> Iterator[Part]:
     kind = file_kind(path)
     if kind == "parquet":
         import pyarrow.parquet as pq
@@ -151,7 +154,7 @@ def _of_file(path: Path) -> Iterator[Part]:
     elif kind == "arrow":
         yield from _of_table(arrow_file(path), frozenset())
     elif kind == "csv":
-        yield from _of_csv(path)
+        yield from _of_csv(path, contracts)
     elif kind == "lines":
         yield from _of_lines(path)
     else:
@@ -167,16 +170,32 @@ def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             yield batch
 
 
-def _of_csv(path: Path) -> Iterator[Part]:
+def _of_csv(path: Path, contracts: Sequence[Contract]) -> Iterator[Part]:
     import duckdb
+
+    known = [{field.name: field for field in contract.fields} for contract in contracts]
+
+    def is_text(name: str, kind: str) -> bool:
+        described = [fields[name] for fields in known if name in fields]
+        return bool(described) and all(_is_text(field, kind) for field in described)
 
     try:
         with closing(duckdb.connect()) as con:
             con.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
-            table = con.read_csv(str(path)).to_arrow_table()
+            table = csv_file(con, path, is_text)
     except duckdb.Error as error:
         raise UsageError(f"{path} cannot be read as CSV: {error}") from error
     yield from _of_table(table, frozenset())
+
+
+def _is_text(field: Field, kind: str) -> bool:
+    """Whether a field takes a column of CSV as text, though its cells may look like numbers, truth values or times.
+
+    Where it wants a time, and DuckDB reads one, in whatever form, it is that: so does the profile that it was learned from.
+    """
+    if not field.allows("string") or any(map(field.allows, ("integer", "number", "boolean"))):
+        return False
+    return field.format not in {"date", "date-time"} or not kind.startswith(("DATE", "TIMESTAMP"))
 
 
 def _of_lines(path: Path) -> Iterator[Part]:

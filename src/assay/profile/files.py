@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from assay.errors import UsageError
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
 
-__all__ = ["TAKEN", "Kind", "arrow_file", "file_kind", "parquet_files"]
+__all__ = ["TAKEN", "Kind", "arrow_file", "csv_file", "file_kind", "parquet_files"]
 
 Kind: TypeAlias = Literal["json", "lines", "csv", "parquet", "arrow"]
 
@@ -73,6 +74,19 @@ def parquet_files(paths: Sequence[str | Path]) -> list[Path]:
 def _is_hidden(file: Path, folder: Path) -> bool:
     """Whether writers keep it from readers, as Spark and Hive do: what they are not done with, and their notes."""
     return any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
+
+
+def csv_file(
+    con: duckdb.DuckDBPyConnection, path: Path, is_text: Callable[[str, str], bool] = lambda _name, _kind: False
+) -> pa.Table:
+    """A CSV file; an empty cell is null.
+
+    DuckDB tells the type of each column from its cells. One that `is_text` says so of, by its name and that type in SQL, is
+    text instead, each cell as it stands.
+    """
+    told = con.read_csv(str(path))
+    texts = {name: "VARCHAR" for name, kind in zip(told.columns, told.types, strict=True) if is_text(name, str(kind))}
+    return (con.read_csv(str(path), dtype=texts) if texts else told).to_arrow_table()
 
 
 def arrow_file(path: Path) -> pa.Table:

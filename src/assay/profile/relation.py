@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from assay.errors import UsageError
 from assay.profile.batch import Progress
 from assay.profile.document import Profile
-from assay.profile.files import TAKEN, arrow_file, file_kind, parquet_files
+from assay.profile.files import TAKEN, arrow_file, csv_file, file_kind, parquet_files
 from assay.profile.summarize import summarize, summarize_events
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def _of_file(con: duckdb.DuckDBPyConnection, path: Path, dataset: str, progress:
         read = f"read_json_objects({text}, format = '{shape}')"
         return summarize_events(con, f"(SELECT json AS body FROM {read})", dataset=dataset, progress=progress)
     if kind == "csv":
-        return _of_table(con, _of_arrow(con.sql(f"FROM read_csv({text})").to_arrow_table()), dataset, progress)
+        return _of_table(con, _of_arrow(csv_file(con, path)), dataset, progress)
     if kind == "parquet":
         return summarize(con, f"read_parquet({text})", dataset=dataset, progress=progress)
     return _of_table(con, _of_arrow(arrow_file(path)), dataset, progress)
