@@ -134,6 +134,36 @@ def test_a_relation_of_duckdb_and_its_json() -> None:
     assert found(report) == {1: {("o.k", "int_type")}}
 
 
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_uuids_and_json_of_a_file(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"r.{kind}"
+    with duckdb.connect() as con:
+        con.execute(
+            f"""COPY (SELECT * FROM (VALUES
+                ('4ac7c1e0-6bd5-4b52-8f0c-3b7b7ba1f0aa'::UUID, '{{"k": 1}}'::JSON),
+                (NULL, '{{"k": "x"}}'::JSON),
+                ('00000000-0000-0000-0000-000000000000'::UUID, NULL)) t(u, o)) TO '{tmp_path}/r.parquet'"""
+        )
+    if kind == "arrow":
+        pyarrow.feather.write_feather(pq.read_table(tmp_path / "r.parquet"), str(path))
+    judged = contract(
+        {"u": STRING | {"format": "uuid", "pattern": "^4"}, "o": {"type": "object", "properties": {"k": INTEGER}}}
+    )
+    report = check(path, judged)
+    assert found(report) == {1: {("o.k", "int_type")}, 2: {("u", "string_pattern_mismatch")}}
+    assert report.rows().select(["u", "o"]).to_pylist() == [
+        {"u": None, "o": '{"k": "x"}'},
+        {"u": "00000000-0000-0000-0000-000000000000", "o": None},
+    ]
+    assert check(path, learned_by_type(path)).ok
+
+
+def learned_by_type(path: Path) -> Contract:
+    """The contract that says of each field what the profile of a file says."""
+    fields = profile(path).fields
+    return contract({field.name: {"type": [*(field.types.keys() - {"absent"}), "null"]} for field in fields})
+
+
 def test_one_event_in_a_file(tmp_path: Path) -> None:
     path = tmp_path / "event.json"
     path.write_text('{\n  "a": -1\n}\n')
@@ -222,6 +252,11 @@ def test_unknown_columns_cost_nothing_and_may_be_forbidden() -> None:
     ("source", "says"),
     [
         pytest.param(pa.table({"x": [b"x"]}), 'column "x" has the Arrow type binary', id="bytes"),
+        pytest.param(
+            pa.table({"x": pa.nulls(1, pa.list_(pa.uuid()))}),
+            r'column "x\[\]" has the Arrow type extension<arrow.uuid>, which is not taken; text, numbers',
+            id="UUIDs in a list",
+        ),
         pytest.param(pa.table([[1], [2]], names=["x", "x"]), 'two columns are named "x"', id="two of a name"),
         pytest.param({"x": [1]}, "a dict cannot be checked", id="a dictionary"),
         pytest.param("nothing.csv", "is no file", id="no file"),

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -85,6 +86,16 @@ def test_any_column(kind: pa.DataType | None) -> None:
 def test_a_column_that_is_not_there_is_null_in_every_row() -> None:
     ((counts,),) = [count_source(pa.table({"s": ["x"]}), [CONTRACT])]
     assert counts["a"] == [0, 0, 1, 0, 0, 0]
+
+
+def test_a_column_of_json(tmp_path: Path) -> None:
+    with duckdb.connect() as con:
+        rows = """SELECT * FROM (VALUES ('{"a": 0.5}'::JSON, '7'::JSON), (NULL, 'true'), ('{"a": 2}', NULL)) t(o, a)"""
+        con.execute(f"COPY ({rows}) TO '{tmp_path}/rows.parquet'")
+        for source in (tmp_path / "rows.parquet", con.sql(rows)):
+            (counts, flat) = count_source(source, [NESTED, CONTRACT])
+            assert counts["o.a"][:2] == [1, 1]
+            assert flat["a"] == [0, 0, 1, 0, 1, 1]
 
 
 def test_several_contracts_in_one_pass_and_fields_in_objects() -> None:

@@ -38,7 +38,7 @@ def count_source(source: Any, contracts: Sequence[Contract], *, progress: Progre
     for part in open_parts(source, contracts):
         for counter in counters:
             if part.batch is not None:
-                counter.add_batch(part.batch)
+                counter.add_batch(part.batch, part.json_columns)
             else:
                 counter.add_events(list(_events(part.lines or [])))
         if progress is not None:
@@ -89,12 +89,13 @@ class _Counter:
         self._is_flat = all(label in self._names for label, _ in binned_fields(contract))
         self.counts: Counts = {label: [0] * len(bins) for label, bins in self._columns.labels.items()}
 
-    def add_batch(self, batch: pa.RecordBatch) -> None:
-        """Count the rows of a record batch; a column that is not there is null in all of them."""
+    def add_batch(self, batch: pa.RecordBatch, json_columns: frozenset[str] = frozenset()) -> None:
+        """Count the rows of a record batch; a column that is not there is null in all of them. `json_columns` hold JSON."""
         import pyarrow as pa
 
-        if not self._is_flat:
-            self.add_events(batch.to_pylist())
+        if not self._is_flat or not json_columns.isdisjoint(self._names):
+            rows = batch.to_pylist()
+            self.add_events([_with_values(row, json_columns) for row in rows] if json_columns else rows)
             return
         there = set(batch.schema.names)
         arrays = {
@@ -121,6 +122,17 @@ def _plain(array: pa.Array) -> pa.Array:
     if pa.types.is_decimal(array.type):
         return array.cast(pa.float64())
     return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+
+
+def _with_values(row: dict[str, Any], json_columns: frozenset[str]) -> dict[str, Any]:
+    """A row, the JSON in it decoded; what is none is left out."""
+    values = {name: cell for name, cell in row.items() if name not in json_columns}
+    for name in json_columns:
+        try:
+            values[name] = None if row[name] is None else msgspec.json.decode(row[name])
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            continue
+    return values
 
 
 def _events(lines: Sequence[bytes | str]) -> Iterator[dict[str, Any]]:

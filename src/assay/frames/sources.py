@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 from assay.contract.document import Contract, Field
 from assay.errors import BadBody, UsageError
@@ -96,20 +97,35 @@ def _of_table(table: pa.Table, json_columns: frozenset[str]) -> Iterator[Part]:
 
 def _numbered(batches: Iterator[pa.RecordBatch], total: int, json_columns: frozenset[str]) -> Iterator[Part]:
     first = 0
-    for batch in batches:
-        rows = batch.num_rows
-        yield Part(first, (first + rows) / max(total, 1), _without_views(batch), json_columns=json_columns)
-        first += rows
+    for each in batches:
+        batch, more = _as_taken(each)
+        yield Part(first, (first + batch.num_rows) / max(total, 1), batch, json_columns=json_columns.union(more))
+        first += batch.num_rows
 
 
-def _without_views(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """With texts instead of views of them: PyArrow takes no rows out of the latter."""
+def _as_taken(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[str]]:
+    """With texts instead of views of them, of which PyArrow takes no rows out, and of UUIDs and JSON; and which hold JSON.
+
+    Parquet has UUIDs and JSON, and so have Arrow's extensions. Inside of lists and structs they stay what they are.
+    """
     import pyarrow as pa
 
-    if not any(pa.types.is_string_view(kind) for kind in batch.schema.types):
-        return batch
-    columns = [texts_of(array) if pa.types.is_string_view(array.type) else array for array in batch.columns]
-    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+    columns, texts = [], []
+    for name, given in zip(batch.schema.names, batch.columns, strict=True):
+        array = given
+        extension = getattr(array.type, "extension_name", None)
+        if extension == "arrow.json":
+            array = array.storage
+            texts.append(name)
+        elif extension == "arrow.uuid":
+            cells = array.storage.to_pylist()
+            array = pa.array([None if cell is None else str(UUID(bytes=cell)) for cell in cells], pa.string())
+        if pa.types.is_string_view(array.type):
+            array = texts_of(array)
+        columns.append(array)
+    if all(array is given for array, given in zip(columns, batch.columns, strict=True)):
+        return batch, texts
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names), texts
 
 
 def _distinct(names: list[str]) -> None:

@@ -131,7 +131,7 @@ def _check_type(kind: pa.DataType, path: str, *, zoneless: bool = False) -> None
     if is_.is_timestamp(kind) and kind.tz is None and not zoneless:
         raise _unsupported(path, kind, "say its time zone, as RFC 3339 has no time without one")
     if is_.is_fixed_size_list(kind) and kind.list_size < 1:  # PyArrow divides by the size, and the process ends
-        raise _unsupported(path, kind, "send lists of a size above 0")
+        raise _unsupported(path, kind, "lists have a size above 0")
     if is_.is_dictionary(kind):
         if kind.value_type.num_fields or is_.is_dictionary(kind.value_type):
             raise _unsupported(path, kind, "a dictionary holds texts, numbers or times")
@@ -152,7 +152,7 @@ def _check_type(kind: pa.DataType, path: str, *, zoneless: bool = False) -> None
     )
     # An extension's own class could mean anything by its storage.
     if isinstance(kind, pa.BaseExtensionType) or not (scalar or is_.is_struct(kind) or is_list(kind)):
-        raise _unsupported(path, kind, "send text, numbers, booleans, times, lists or structs")
+        raise _unsupported(path, kind, "text, numbers, booleans, times, lists and structs are")
 
 
 def _unsupported(path: str, kind: pa.DataType, hint: str) -> UnsupportedType:
