@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -42,6 +43,15 @@ def test_as_a_document(assay: Command, file: Path) -> None:
     assert (document["ok"], document["rows"], document["bad"]) == (False, 3, 1)
     assert document["violations"][0]["first_rows"] == [1]
     assert document["sample"] == [{"a": 10, "_row": 1}]
+
+
+def test_a_moment_that_python_has_no_value_for(assay: Command, file: Path) -> None:
+    path = file.with_name("far.parquet")
+    table = pa.table({"a": [10], "t": pa.array([253_402_300_800], pa.timestamp("s", "UTC")), "l": [[1, 2]]})
+    pq.write_table(table, path)
+    ran = assay("check", str(path), "--contract", "d@1")
+    assert ran.code == 1
+    assert '{"a": 10, "t": "10000-01-01T00:00:00Z", "l": [1, 2], "_row": 0}' in ran.out
 
 
 def test_a_dataset(assay: Command, bench: Bench, file: Path) -> None:

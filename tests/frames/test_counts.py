@@ -88,6 +88,13 @@ def test_a_column_that_is_not_there_is_null_in_every_row() -> None:
     assert counts["a"] == [0, 0, 1, 0, 0, 0]
 
 
+@pytest.mark.parametrize("second", [253_402_300_800, -62_135_596_801], ids=["after 9999", "before 1"])
+def test_a_moment_that_python_has_no_value_for(second: int) -> None:
+    table = pa.table({"s": pa.array([0, second, None], pa.timestamp("s", "UTC")), "a": [0.5, 1.5, 9.0]})
+    (counts,) = count_source(table, [CONTRACT])
+    assert counts == {"a": [1, 1, 0, 0, 1, 0], "s": [0, 1, 0, 0, 2]}
+
+
 def test_a_column_of_json(tmp_path: Path) -> None:
     with duckdb.connect() as con:
         rows = """SELECT * FROM (VALUES ('{"a": 0.5}'::JSON, '7'::JSON), (NULL, 'true'), ('{"a": 2}', NULL)) t(o, a)"""

@@ -55,6 +55,17 @@ def test_it_says_what_a_candidate_would_have_refused(bench: Bench) -> None:
     assert held_to(bench, {"a": INTEGER, "t": {"type": "string", "format": "date-time"}}).ok
 
 
+def test_moments_at_the_ends_of_time_are_judged_as_when_they_came(bench: Bench) -> None:
+    properties = {"t": {"type": "string", "format": "date-time"}}
+    bench.enforce("d", properties)
+    ends = ("9999-12-31T23:59:59-23:59", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+23:59", "0000-01-01T00:00:00Z")
+    store(bench, *({"t": moment} for moment in ends))
+    report = held_to(bench, properties)
+    assert (report.rows_seen, report.ok) == (4, True)
+    refusing = held_to(bench, {"t": INTEGER})
+    assert [row["_row"] for row in refusing.rows().to_pylist()] == [0, 1, 2, 3]
+
+
 def test_it_judges_the_event_and_not_the_row(bench: Bench) -> None:
     """What a column could not hold stands in `_extra`, at its own place."""
     properties = {"a": INTEGER, "o": NESTED, "any": {}, "_own": INTEGER}

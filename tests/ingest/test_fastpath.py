@@ -142,11 +142,23 @@ def test_a_number_that_lost_digits_is_not_judged_by_what_is_left(rule: dict[str,
     assert path.array(b'[{"x": 9007199254740993}]') is None
 
 
-def test_year_0_is_left_to_a_closer_look() -> None:
+@pytest.mark.parametrize(
+    ("moment", "plain"),
+    [
+        ("0000-01-01T00:00:00Z", False),
+        ("0001-01-01T00:00:00Z", True),
+        ("0001-01-01T00:00:00+05:00", False),
+        ("0002-01-01T00:00:00+05:00", True),
+        ("9998-12-31T23:59:59-23:59", True),
+        ("9999-12-31T23:59:59-23:59", False),
+        ("9999-12-31T23:59:59.999999Z", True),
+    ],
+)
+def test_moments_of_other_years_than_1_to_9999_are_left_to_a_closer_look(moment: str, *, plain: bool) -> None:
     path = path_of(x=STRING | {"format": "date-time"})
-    sifted = path.sift([b'{"x": "0000-01-01T00:00:00Z"}'])
+    sifted = path.sift([json.dumps({"x": moment}).encode()])
     assert len(sifted.structs) == 1
-    assert path.table(sifted.structs) is None
+    assert (path.table(sifted.structs) is not None) == plain
 
 
 def test_events_are_sifted_one_by_one() -> None:

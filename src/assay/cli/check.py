@@ -161,9 +161,18 @@ def _bad_lines(report: Report) -> Iterator[str]:
 
 
 def _sample(report: Report) -> list[dict[str, Any]]:
-    """The first of the bad rows, without what they lack."""
-    rows = report.rows().slice(0, _SAMPLES).to_pylist()
-    return [{name: cell for name, cell in row.items() if cell is not None and name != "_violations"} for row in rows]
+    """The first of the bad rows by value, without what they lack."""
+    import pyarrow as pa
+
+    from assay.ingest.arrow_values import events, prepared
+
+    rows = report.rows()
+    first = rows.take(pa.array(range(min(rows.num_rows, _SAMPLES)), pa.int64())).combine_chunks()
+    found = []
+    for batch in map(prepared, first.to_batches()):
+        columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+        found += list(events(columns, batch.num_rows, None))
+    return [{name: cell for name, cell in row.items() if cell is not None and name != "_violations"} for row in found]
 
 
 def _shortened(row: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ import msgspec
 from assay.contract.document import Contract
 from assay.errors import UnknownDataset
 from assay.frames.sources import open_parts
+from assay.ingest.arrow_values import plain
 from assay.monitor.bins import Columns, binned_fields
 from assay.store.columns import META_COLUMNS, quoted
 
@@ -93,6 +94,7 @@ class _Counter:
         """Count the rows of a record batch; a column that is not there is null in all of them. `json_columns` hold JSON."""
         import pyarrow as pa
 
+        batch = _with_times_of_python(batch)
         if not self._is_flat or not json_columns.isdisjoint(self._names):
             rows = batch.to_pylist()
             self.add_events([_with_values(row, json_columns) for row in rows] if json_columns else rows)
@@ -122,6 +124,29 @@ def _plain(array: pa.Array) -> pa.Array:
     if pa.types.is_decimal(array.type):
         return array.cast(pa.float64())
     return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+
+
+def _with_times_of_python(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Columns of moments, some of which Python has no value for (years beyond 1 to 9999), are their texts instead."""
+    import pyarrow as pa
+
+    columns = [plain(array) if _is_beyond_python(array) else array for array in batch.columns]
+    if all(array is given for array, given in zip(columns, batch.columns, strict=True)):
+        return batch
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _is_beyond_python(array: pa.Array) -> bool:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_timestamp(array.type):
+        return False
+    try:
+        pc.min_max(array).as_py()
+    except (OverflowError, ValueError):
+        return True
+    return False
 
 
 def _with_values(row: dict[str, Any], json_columns: frozenset[str]) -> dict[str, Any]:

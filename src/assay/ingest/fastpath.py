@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = ["PLAIN_MOMENT", "FastPath", "Sifted", "fast_path"]
 
-#: A date-time that a column holds without a closer look: after year 0, to the microsecond, no leap second.
+_CLOCK: Final = r"-\d\d-\d\dT\d\d:\d\d:[0-5]\d(\.\d{1,6})?"
+#: A date-time that a column holds without a closer look: of a year from 1 to 9999 in UTC too, to the microsecond, no leap second.
 PLAIN_MOMENT: Final = (
-    r"^(000[1-9]|00[1-9]\d|0[1-9]\d\d|[1-9]\d{3})-\d\d-\d\dT\d\d:\d\d:[0-5]\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$"
+    rf"^((000[1-9]|00[1-9]\d|0[1-9]\d\d|[1-9]\d{{3}}){_CLOCK}Z"
+    rf"|(000[2-9]|00[1-9]\d|0[1-9]\d\d|[1-8]\d{{3}}|9[0-8]\d\d|99[0-8]\d|999[0-8]){_CLOCK}[+-]\d\d:\d\d)$"
 )
 _astuple: Final = msgspec.structs.astuple
 #: What declining looks like.

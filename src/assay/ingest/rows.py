@@ -209,7 +209,11 @@ def _string(value: Any) -> Any:
 
 
 def _timestamp(value: Any) -> Any:
-    """Microseconds since 1970 of an RFC 3339 date-time; finer fractions and leap seconds do not fit."""
+    """Microseconds since 1970 of an RFC 3339 date-time.
+
+    Finer fractions and leap seconds do not fit, and neither do years in UTC other than 1 to 9999, which few who read the
+    column could take.
+    """
     match = _RFC3339.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         return _UNFIT
@@ -219,7 +223,7 @@ def _timestamp(value: Any) -> Any:
         return _UNFIT
     try:
         moment = datetime.fromisoformat(f"{date}T{clock}{'+00:00' if offset in 'Zz' else offset}")
-        elapsed = moment - _EPOCH
+        elapsed = moment.astimezone(UTC) - _EPOCH
     except (ValueError, OverflowError):
         return _UNFIT
     return elapsed // timedelta(microseconds=1) + int(digits.ljust(6, "0"))
