@@ -488,6 +488,8 @@ class Workspace:
         from assay.exchange.export import export
 
         if is_dataset_name(reference) and not Path(reference).exists():
+            if self.versions.active(reference) is None:
+                raise UsageError(f"{reference} has no active contract: name a version of it, such as {reference}@1")
             return export(self.candidate(reference, None), format)
         return export(self.contract(reference), format)
 

@@ -144,6 +144,13 @@ def test_how_it_is_used_wrongly(assay: Command, flights: Bench) -> None:
     assert assay("export", "flights", "-o", "contracts").code == 2
 
 
+def test_a_dataset_without_an_active_contract_is_exported_by_version(assay: Command, bench: Bench) -> None:
+    bench.contract("d", {"a": {"type": "integer"}})
+    ran = assay("export", "d")
+    assert (ran.code, ran.err) == (2, "assay: d has no active contract: name a version of it, such as d@1\n")
+    assert assay("export", "d@1").code == 0
+
+
 def test_a_module_is_found_by_name(assay: Command, bench: Bench) -> None:
     (bench.folder / "shop_models.py").write_text(
         "from pydantic import BaseModel\nclass Order(BaseModel):\n    total: float\n"

@@ -95,6 +95,36 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
             profile(source)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        pytest.param("x.ndjson", b'{"a":"caf\xe9"}\n{"a":1}\n', "line 1 is not UTF-8 (byte 9)", id="Latin-1"),
+        pytest.param("x.ndjson", b'\xef\xbb\xbf{"a":1}\n{"a":1}\n', "line 1 begins with a byte order mark", id="BOM"),
+        pytest.param("x.ndjson", b'{"a":1}\n{"a":', "line 2 is no JSON: Input data was truncated", id="cut off"),
+        pytest.param(
+            "x.ndjson", b'{"a":1}\n\n \nxx\n', "line 4 is no JSON: invalid character (byte 0)", id="empty lines"
+        ),
+        pytest.param("x.ndjson", b'{"a":NaN}\n' * 3 + b"{\n", "line 4 is no JSON", id="NaN, which DuckDB takes"),
+        pytest.param("x.json", b'[{"a":1},{"a":', "Malformed JSON: unexpected end of data", id="an array"),
+        pytest.param(
+            "x.csv",
+            b"n\n" + b"1\n" * 30_000 + b"x\n",
+            """CSV Error on Line: 30002: Error when converting column "n". Could not convert string "x" to 'BIGINT'""",
+            id="CSV",
+        ),
+        pytest.param("x", b"", "its name has no ending that tells what it holds; take CSV, TSV", id="no ending"),
+        pytest.param("x.png", b"", 'files named "*.png" are not known; take CSV, TSV', id="another ending"),
+    ],
+)
+def test_why_a_file_cannot_be_read_is_said_in_a_line(tmp_path: Path, name: str, content: bytes, says: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError) as caught:
+        profile(tmp_path / name)
+    assert says in str(caught.value)
+    assert "frame" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_copy_of_a_dataset_s_table() -> None:
     frame = pd.DataFrame({"a": [1], "_collected_at": pd.to_datetime(["2024-01-01T00:00:00Z"]), "_source": ["x"]})
     assert types(profile(frame)) == {"a": {"integer": 1}}

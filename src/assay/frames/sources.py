@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from assay.contract.document import Contract, Field
 from assay.errors import BadBody, UsageError
 from assay.ingest.arrow_stream import texts_of
 from assay.ingest.decode import is_array, split_array
-from assay.profile.files import TAKEN, arrow_file, csv_file, file_kind
+from assay.profile.files import TAKEN, arrow_file, csv_file, file_kind, reason, unpacked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,8 +59,9 @@ def open_parts(source: Any, contracts: Sequence[Contract]) -> Iterator[Part]:
         else:
             yield from _of_frame(source)
     except (pa.ArrowException, OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
-        what = str(source) if isinstance(source, str | Path) else f"this {type(source).__name__}"
-        raise UsageError(f"{what} cannot be read: {error}; take {TAKEN}") from error
+        if isinstance(source, str | Path):
+            raise UsageError(f"{source} cannot be read: {error}") from error
+        raise UsageError(f"this {type(source).__name__} cannot be read: {error}; take {TAKEN}") from error
 
 
 # ---- frames
@@ -200,7 +199,7 @@ def _of_csv(path: Path, contracts: Sequence[Contract]) -> Iterator[Part]:
             con.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
             table = csv_file(con, path, is_text)
     except duckdb.Error as error:
-        raise UsageError(f"{path} cannot be read as CSV: {error}") from error
+        raise UsageError(f"{path} cannot be read as CSV: {reason(error)}") from error
     yield from _of_table(table, frozenset())
 
 
@@ -217,7 +216,7 @@ def _is_text(field: Field, kind: str) -> bool:
 def _of_lines(path: Path) -> Iterator[Part]:
     size = max(path.stat().st_size, 1)
     first = 0
-    with path.open("rb") as raw, _unpacked(path, raw) as file:
+    with path.open("rb") as raw, unpacked(path, raw) as file:
         while lines := file.readlines(_BLOCK_BYTES):
             yield Part(first, raw.tell() / size, lines=lines)
             first += len(lines)
@@ -225,7 +224,7 @@ def _of_lines(path: Path) -> Iterator[Part]:
 
 def _of_json(path: Path) -> Iterator[Part]:
     """One event, an array of them, or lines."""
-    with path.open("rb") as raw, _unpacked(path, raw) as file:
+    with path.open("rb") as raw, unpacked(path, raw) as file:
         body = file.read()
     try:
         if is_array(body):
@@ -246,22 +245,3 @@ def _is_one(body: bytes) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
-
-
-def _unpacked(path: Path, raw: IO[bytes]) -> AbstractContextManager[IO[bytes]]:
-    """The file's content, whatever it is packed by."""
-    make = _UNPACK.get(path.suffix.lower())
-    return raw if make is None else make(raw)
-
-
-def _gzip(raw: IO[bytes]) -> AbstractContextManager[IO[bytes]]:
-    return io.BufferedReader(gzip.GzipFile(fileobj=raw))
-
-
-def _zstd(raw: IO[bytes]) -> AbstractContextManager[IO[bytes]]:
-    import zstandard
-
-    return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True))
-
-
-_UNPACK: Final[Mapping[str, Callable[[IO[bytes]], AbstractContextManager[IO[bytes]]]]] = {".gz": _gzip, ".zst": _zstd}

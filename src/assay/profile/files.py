@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import IO, TYPE_CHECKING, Final, Literal, TypeAlias
+
+import msgspec
 
 from assay.errors import UsageError
 
@@ -12,7 +19,7 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-__all__ = ["TAKEN", "Kind", "arrow_file", "csv_file", "file_kind", "parquet_files"]
+__all__ = ["TAKEN", "Kind", "arrow_file", "broken_line", "csv_file", "file_kind", "parquet_files", "reason", "unpacked"]
 
 Kind: TypeAlias = Literal["json", "lines", "csv", "parquet", "arrow"]
 
@@ -41,11 +48,13 @@ def file_kind(path: Path) -> Kind:
         UsageError: there is no such file, or its name says nothing that is known.
     """
     if not path.is_file():
-        raise UsageError(f"{path} is no file; take {TAKEN}")
+        raise UsageError(f"{path} is no file; take one of {_FILES}")
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in _COMPRESSED:
         suffixes.pop()
     suffix = suffixes[-1] if suffixes else ""
+    if not suffix:
+        raise UsageError(f"{path}: its name has no ending that tells what it holds; take {_FILES}, compressed or not")
     if suffix not in _KINDS:
         raise UsageError(f'{path}: files named "*{suffix}" are not known; take {_FILES}, compressed or not')
     return _KINDS[suffix]
@@ -106,3 +115,67 @@ def arrow_file(path: Path) -> pa.Table:
                 return pa.ipc.open_stream(mapped).read_all()
     except (pa.ArrowInvalid, OSError) as error:
         raise UsageError(f"{path} cannot be read as Arrow: {error}") from error
+
+
+def unpacked(path: Path, raw: IO[bytes]) -> AbstractContextManager[IO[bytes]]:
+    """The content of a file that is open, whatever it is packed by."""
+    make = _UNPACK.get(path.suffix.lower())
+    return raw if make is None else make(raw)
+
+
+def _gzip(raw: IO[bytes]) -> AbstractContextManager[IO[bytes]]:
+    return io.BufferedReader(gzip.GzipFile(fileobj=raw))
+
+
+def _zstd(raw: IO[bytes]) -> AbstractContextManager[IO[bytes]]:
+    import zstandard
+
+    return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True))
+
+
+_UNPACK: Final[Mapping[str, Callable[[IO[bytes]], AbstractContextManager[IO[bytes]]]]] = {".gz": _gzip, ".zst": _zstd}
+
+
+# ---- why one cannot be read
+
+
+def reason(error: duckdb.Error) -> str:
+    """What DuckDB says, in a line: without its own name for it, what it tried, and how SQL would be written otherwise."""
+    lines = [line.strip() for line in str(error).partition("\n\n")[0].splitlines()]
+    told = [line for line in lines if line and not line.startswith("Original Line:")][:2]
+    return re.sub(r"^(?:[A-Z][A-Za-z]* )+Error: ", "", ": ".join(told)).rstrip(": .")
+
+
+def broken_line(con: duckdb.DuckDBPyConnection, path: Path) -> str | None:
+    """Which line of a file of JSON lines is none to DuckDB, and why; None where it is not found.
+
+    DuckDB's own number counts no empty lines, and is one too high.
+    """
+    try:
+        with path.open("rb") as raw, unpacked(path, raw) as file:
+            for number, line in enumerate(file, 1):
+                if body := line.strip():
+                    why = _why_no_json(con, body)
+                    if why is not None:
+                        return f"line {number} {why}"
+    except (OSError, EOFError, zlib.error):
+        pass  # it is not whole, or gone
+    return None
+
+
+def _why_no_json(con: duckdb.DuckDBPyConnection, body: bytes) -> str | None:
+    try:
+        msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if body.startswith(_BOM):
+            return "begins with a byte order mark, which JSON does not have; save the file as UTF-8 without it"
+        try:
+            text = body.decode()
+        except UnicodeDecodeError as undecodable:
+            return f"is not UTF-8 (byte {undecodable.start}); save the file as UTF-8"
+        if con.execute("SELECT json_valid(?)", [text]).fetchone() != (True,):  # it takes more, as NaN
+            return f"is no JSON: {str(error).removeprefix('JSON is malformed: ')}"
+    return None
+
+
+_BOM: Final = b"\xef\xbb\xbf"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from assay.errors import UsageError
 from assay.profile.batch import Progress
 from assay.profile.document import Profile
-from assay.profile.files import TAKEN, arrow_file, csv_file, file_kind, parquet_files
+from assay.profile.files import TAKEN, arrow_file, broken_line, csv_file, file_kind, parquet_files, reason
 from assay.profile.summarize import summarize, summarize_events
 
 if TYPE_CHECKING:
@@ -33,9 +34,10 @@ def profile(source: Any, *, dataset: str = "", progress: Progress | None = None)
     """
     if isinstance(source, str | Path) and Path(source).is_dir():
         return profile_parquet([source], dataset=dataset, progress=progress)
-    with _connected(str(source) if isinstance(source, str | Path) else f"this {type(source).__name__}") as con:
-        if isinstance(source, str | Path):
+    if isinstance(source, str | Path):
+        with _connected(str(source)) as con:
             return _of_file(con, Path(source), dataset, progress)
+    with _connected(f"this {type(source).__name__}", f"; take {TAKEN}") as con:
         return _of_table(con, _arrow_or_pandas(source), dataset, progress, _json_columns(source))
 
 
@@ -52,8 +54,8 @@ def profile_parquet(paths: Sequence[str | Path], *, dataset: str = "", progress:
 
 
 @contextmanager
-def _connected(what: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB to read this with; its errors are ours."""
+def _connected(what: str, hint: str = "") -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB to read this with; its errors are ours, and end with the hint."""
     import duckdb
 
     with duckdb.connect() as con:
@@ -62,7 +64,7 @@ def _connected(what: str) -> Iterator[duckdb.DuckDBPyConnection]:
         try:
             yield con
         except duckdb.Error as error:
-            raise UsageError(f"{what} cannot be read: {error}; take {TAKEN}") from error
+            raise UsageError(f"{what} cannot be read: {reason(error)}{hint}") from error
 
 
 def _of_table(
@@ -141,14 +143,29 @@ def _of_file(con: duckdb.DuckDBPyConnection, path: Path, dataset: str, progress:
     kind = file_kind(path)
     text = _sql_text(path)
     if kind in {"json", "lines"}:
-        shape = "auto" if kind == "json" else "newline_delimited"
-        read = f"read_json_objects({text}, format = '{shape}')"
-        return summarize_events(con, f"(SELECT json AS body FROM {read})", dataset=dataset, progress=progress)
+        return _of_json(con, path, kind, dataset, progress)
     if kind == "csv":
         return _of_table(con, _of_arrow(csv_file(con, path)), dataset, progress)
     if kind == "parquet":
         return summarize(con, f"read_parquet({text})", dataset=dataset, progress=progress)
     return _of_table(con, _of_arrow(arrow_file(path)), dataset, progress)
+
+
+def _of_json(con: duckdb.DuckDBPyConnection, path: Path, kind: str, dataset: str, progress: Progress | None) -> Profile:
+    import duckdb
+
+    shape = "auto" if kind == "json" else "newline_delimited"
+    read = f"read_json_objects({_sql_text(path)}, format = '{shape}')"
+    try:
+        return summarize_events(con, f"(SELECT json AS body FROM {read})", dataset=dataset, progress=progress)
+    except duckdb.InvalidInputException as error:
+        said = _PLACE.sub(": ", reason(error))
+        where = broken_line(con, path) if kind == "lines" else None
+        raise UsageError(f"{path} cannot be read: {where or said}") from error
+
+
+#: Where DuckDB saw malformed JSON; it counts otherwise than people do.
+_PLACE: Final = re.compile(r" in file \".*\", at byte \d+ in (?:line|record/value) \d+: ")
 
 
 def _sql_text(path: Path) -> str:
