@@ -65,7 +65,8 @@ SELECT i % 3 AS few, i % 3_000 AS many, i AS id, -i AS falling, (hash(i) % 1_000
  (i % 1_000 / 100)::DECIMAL(9, 2) AS price, (i::HUGEINT * 10**20)::HUGEINT AS huge, i % 2 = 0 AS yes, 'Ü' || i % 40 AS text,
  'user' || i AS names, uuid() AS u, DATE '2024-01-01' + (i % 400)::INTEGER AS day, to_timestamp(1.7e9 + i) AS "_collected_at",
  strftime(to_timestamp(1.7e9 + i - 2)::TIMESTAMP, '%Y-%m-%dT%H:%M:%SZ') AS happened, [i % 7, i] AS list,
- {'a': i % 11, 'b': 'x' || i % 5} AS object, json_object('q', i % 4, 'w', [1, i], 'o', {'z': i % 2 = 0}) AS json, i % 9 AS low, i % 9 + i % 5 AS high
+ {'a': i % 11, 'b': 'x' || i % 5} AS object, json_object('q', i % 4, 'w', [1, i], 'o', {'z': i % 2 = 0}) AS json, i % 9 AS low, i % 9 + i % 5 AS high,
+ CASE WHEN i % 7 < 3 THEN i END AS odd, CASE WHEN i % 7 = 3 THEN json_object('odd', i::HUGEINT * 10**20) END AS _extra
 FROM range(ROWS) r(i)
 """
 

@@ -17,7 +17,7 @@ from assay.profile.batch import Batch, Progress
 from assay.profile.document import FieldProfile
 from assay.profile.engine import Engine, Term, tally
 
-__all__ = ["cells", "extracted", "number_column", "objects"]
+__all__ = ["cells", "extracted", "number_column", "objects", "pointer"]
 
 #: Beyond so many keys an object is taken for a map: its keys are data, not fields.
 FIELDS_KEPT: Final = 1_000
@@ -52,9 +52,14 @@ def extracted(relation: str, names: Sequence[str], *, timed: bool = False) -> st
 
     `timed`: the column `r` comes along.
     """
-    pointers = ", ".join(_sql_text("/" + name.replace("~", "~0").replace("/", "~1")) for name in names)
+    pointers = ", ".join(map(pointer, names))
     columns = ", ".join([f"x[{i + 1}]::VARCHAR AS v{i}" for i in range(len(names))] + (["r"] if timed else []))
     return f"(SELECT {columns} FROM (SELECT json_extract(v, [{pointers}]) AS x{', r' * timed} FROM {relation}))"
+
+
+def pointer(name: str) -> str:
+    """The JSON Pointer to a member, as SQL."""
+    return "'/" + name.replace("~", "~0").replace("/", "~1").replace("'", "''") + "'"
 
 
 def cells(
@@ -176,7 +181,3 @@ def _keys(engine: Engine, relation: str) -> list[str]:
                 order.insert(at, key)
                 at += 1
     return order + sorted(known - set(order))
-
-
-def _sql_text(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

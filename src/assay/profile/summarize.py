@@ -14,6 +14,7 @@ from assay.profile import lag, seasons, shred, stretches
 from assay.profile.batch import Batch, Progress
 from assay.profile.document import FieldProfile, Profile
 from assay.profile.engine import Duck, Engine, Term
+from assay.profile.extra import is_json, put_together
 from assay.profile.measure import Kind, quoted
 from assay.profile.relations import Related, find
 from assay.profile.roles import is_identifier
@@ -63,8 +64,9 @@ def measure_table(
     """The profile of a relation with columns of any types.
 
     A field is a column; its NULLs are `absent`, as a table does not know missing from null. In a dataset's own table
-    (one with a column `_collected_at`) the columns whose names begin with `_` are assay's and are left out. `names` are
-    the fields' names where the columns cannot have them. `progress` is told the share that is done, in [0, 1].
+    (one with a column `_collected_at`) the columns whose names begin with `_` are assay's and are left out; values that
+    a column could not hold come from `_extra`. `names` are the fields' names where the columns cannot have them.
+    `progress` is told the share that is done, in [0, 1].
     """
     columns = engine.columns(relation)
     names = names or [column for column, _ in columns]
@@ -72,17 +74,16 @@ def measure_table(
     own = "_collected_at" in names
     collected = columns[names.index("_collected_at")][0] if own else ""
     first, last = _times(engine, relation, collected) if own else (None, None)
+    kept = _fields(names, columns, own=own)
+    if own and "_extra" in names and str(columns[names.index("_extra")][1].id).lower() == "varchar":  # JSON's, too
+        relation = put_together(engine, relation, columns, kept, columns[names.index("_extra")][0])
+        kept = _fields(names, engine.columns(relation), own=own)
     batch = Batch(engine, relation, rows, received=f"epoch({quoted(collected)})" if own else "")
-    kept = [
-        (name, column, sql_type)
-        for name, (column, sql_type) in zip(names, columns, strict=True)
-        if not (own and name.startswith("_"))
-    ]
     planned = [_plan(batch, name, quoted(column), sql_type) for name, column, sql_type in kept]
     batch.run(progress)
     fields = tuple(finish(rows) for finish in planned)
     related = [
-        _related(field, quoted(column), str(sql_type.id).lower(), "{c}")
+        _related(field, quoted(column), "json" if is_json(sql_type) else str(sql_type.id).lower(), "{c}")
         for field, (_, column, sql_type) in zip(fields, kept, strict=True)
     ]
     hours = seasons.measured(engine, relation, batch.received) if own else None
@@ -91,6 +92,15 @@ def measure_table(
     if progress is not None:
         progress(1.0)
     return profile
+
+
+def _fields(names: Sequence[str], columns: Sequence[tuple[str, Any]], *, own: bool) -> list[tuple[str, str, Any]]:
+    """The fields with their columns and types; `own`: without assay's columns."""
+    return [
+        (name, column, sql_type)
+        for name, (column, sql_type) in zip(names, columns, strict=True)
+        if not (own and name.startswith("_"))
+    ]
 
 
 def summarize_events(
@@ -167,9 +177,13 @@ def _rfc3339(epoch_us: int) -> str:
 def _plan(batch: Batch, name: str, expr: str, sql_type: Any) -> _Finish:
     """Ask for all that a column needs; what is returned makes its profile once the batch has run."""
     kind = str(sql_type.id).lower()
-    if str(sql_type).upper() == "JSON":
-        relation = f"(SELECT {expr}::VARCHAR AS v0 FROM {batch.relation})"
-        return lambda rows: shred.cells(batch.engine, relation, [name], unknown="absent")[0] if rows else _empty(name)
+    if is_json(sql_type):
+        timed = bool(batch.received)
+        received = f", {batch.received} AS r" * timed
+        relation = f"(SELECT {expr}::VARCHAR AS v0{received} FROM {batch.relation})"
+        return lambda rows: (
+            shred.cells(batch.engine, relation, [name], unknown="absent", timed=timed)[0] if rows else _empty(name)
+        )
     if kind == "struct":
         return _plan_struct(batch, name, expr, sql_type)
     if kind in {"list", "array"}:
