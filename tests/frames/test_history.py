@@ -102,13 +102,14 @@ def test_the_store_says_what_the_service_counted(bench: Bench, properties: dict[
         for kind, data in (("good", {"a": 1.5}), ("bad", {"a": -3})):
             envelope = {"specversion": "1.0", "id": kind, "source": "/s", "type": "t", "data": data}
             service.send("/collect/d", envelope, "application/cloudevents+json")
+        service.send("/collect/d", {"a": 1.5, "s": "x"}, "application/cloudevents-batch+json")  # no batch: no event
         sink = pa.BufferOutputStream()
         rows = pa.table({"a": [0.5, 2.5]})
         with pa.ipc.new_stream(sink, rows.schema) as writer:
             writer.write_table(rows)
         service.send("/collect/d", sink.getvalue().to_pybytes(), "application/vnd.apache.arrow.stream")
         seen = counts_of(service, "d")
-        assert sum(value for name, value in seen.items() if name.startswith("assay_events")) == 2 * len(EVENTS) + 6
+        assert sum(value for name, value in seen.items() if name.startswith("assay_events")) == 2 * len(EVENTS) + 7
         assert history_of(service, contract, Active(1, mode)) == seen
 
 

@@ -47,6 +47,22 @@ def test_by_the_active_contract(bench: Bench) -> None:
         assert sum(each["count"] for each in service.client.get("/quarantine/d?group=true").json()["items"]) == 2
 
 
+@pytest.mark.parametrize("dry_run", ["true", "false"])
+def test_a_batch_that_was_none_is_no_event(bench: Bench, dry_run: str) -> None:
+    """What was not opened as a batch is refused as one, though it can be read as an event: its envelope would be stored."""
+    bench.contract("d", {"a": NUMBER})
+    bench.activate("d", mode="observe")
+    envelope = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "data": {"a": 1}}
+    with bench.service() as service:
+        sent = service.send("/collect/d", envelope, "Application/CloudEvents-Batch+JSON; charset=utf-8")
+        assert sent.status_code == 400
+        service.flush()
+        done = service.client.post(f"/replay/d?dry_run={dry_run}").json()
+        assert (done["accepted"], done["refused"]) == (0, 1)
+        assert done["refuses"]["reasons"][0]["type"] == "json_invalid"
+        assert service.rows("SELECT replayed_at FROM _quarantine") == [None]
+
+
 def test_by_another_version_and_in_observe_mode(bench: Bench) -> None:
     bench.enforce("d", {"a": NUMBER})
     bench.contract("d", {"a": {"type": "number", "maximum": 250}})

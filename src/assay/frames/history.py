@@ -16,6 +16,7 @@ from assay.contract.violation import Violation
 from assay.errors import BadBody
 from assay.frames.table import OWN, column_types, selections
 from assay.frames.verdict import Bad, Verdict
+from assay.ingest.again import is_unopened
 from assay.ingest.arrow_values import flat_plain
 from assay.ingest.cloudevents import ENVELOPE, KEY_REUSED, STRUCTURED, open_structured
 from assay.ingest.decode import decode_event
@@ -215,6 +216,8 @@ class _Count:
 
 def _event(content_type: str, body: bytes) -> Any:
     """The event that a refused body was; None where it was none, or a row of Arrow's."""
+    if is_unopened(content_type):
+        return None
     try:
         if content_type == STRUCTURED:
             opened = open_structured(body).events[0]

@@ -11,7 +11,7 @@ import msgspec
 from assay.contract.violation import Violation
 from assay.errors import BadBody, TooLarge, UnsupportedType
 from assay.ingest.arrow import one_event
-from assay.ingest.cloudevents import ENVELOPE, KEY_REUSED, STRUCTURED, CloudEvent, open_structured
+from assay.ingest.cloudevents import BATCH, ENVELOPE, KEY_REUSED, STRUCTURED, CloudEvent, open_structured
 from assay.ingest.decode import Decoded, decode_event
 from assay.ingest.intake import judged
 from assay.ingest.keys import Slot
@@ -19,7 +19,7 @@ from assay.ingest.validate import Judge, violations_json
 from assay.ingest.work import Event
 from assay.store.protocol import Reject
 
-__all__ = ["Again", "Superseded", "judge_again", "reasons_of"]
+__all__ = ["Again", "Superseded", "is_unopened", "judge_again", "reasons_of"]
 
 #: Whether a CloudEvent's key, given with the event's digest, stands for another event by now.
 Superseded: TypeAlias = Callable[[Slot, bytes], bool]
@@ -27,6 +27,8 @@ Superseded: TypeAlias = Callable[[Slot, bytes], bool]
 _ARROW: Final = "application/vnd.apache.arrow.stream"
 #: What no contract can mend: the envelope was at fault.
 _UNMENDABLE: Final = frozenset({ENVELOPE, KEY_REUSED})
+#: What is kept under its request's type is a batch that was none: the events of others have a type of their own.
+_UNOPENED: Final = frozenset({BATCH})
 _REUSED: Final = Violation(("id",), KEY_REUSED, "another event with this source and id came after it")
 
 _reasons: Final = msgspec.json.Decoder(list[dict[str, Any]]).decode
@@ -48,12 +50,13 @@ class Again:
 def judge_again(reject: Reject, judge: Judge, superseded: Superseded = lambda _slot, _digest: False) -> Again:
     """Judge a refused body by a contract as if it came now.
 
-    What was refused for its envelope stays refused: in binary mode the envelope is not kept, and no contract is about it.
+    What was refused for its envelope stays refused: in binary mode the envelope is not kept, and no contract is about it. So
+    does a body that could not be opened: no events were found in it.
     """
     before = reasons_of(reject)
-    if any(each.type in _UNMENDABLE for each in before):
+    if is_unopened(reject.content_type) or any(each.type in _UNMENDABLE for each in before):
         return Again(reject, None, before)
-    kind = reject.content_type.partition(";")[0].strip().lower()
+    kind = _kind(reject.content_type)
     envelope: Mapping[str, Any] | None = None
     try:
         if kind == STRUCTURED:
@@ -85,6 +88,15 @@ def judge_again(reject: Reject, judge: Judge, superseded: Superseded = lambda _s
         envelope,
     )
     return Again(reject, accepted, found, event.value)
+
+
+def is_unopened(content_type: str) -> bool:
+    """Whether what is in quarantine under this type is a body that could not be opened, whatever else it may read as."""
+    return _kind(content_type) in _UNOPENED
+
+
+def _kind(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 def reasons_of(reject: Reject) -> tuple[Violation, ...]:
