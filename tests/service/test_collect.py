@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import zstandard
 
 from assay.ingest.decode import MAX_DEPTH
 from tests.conftest import NUMBER, Bench, Service, until
@@ -227,6 +229,55 @@ def test_a_broken_body_is_400_with_the_byte_and_is_kept(shared: Service, body: b
     checked = shared.send("/validate/d", body)
     assert (checked.status_code, checked.json()["byte"]) == (400, byte)
     assert "quarantine_id" not in checked.json()
+
+
+GOOD = json.dumps({"a": 1, "s": "x" * 2_000}).encode()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        pytest.param("gzip", gzip.compress(GOOD)[:-3], id="gzip, cut short"),
+        pytest.param("gzip", gzip.compress(GOOD) + b"rest", id="gzip, more behind it"),
+        pytest.param("X-GZip ", GOOD, id="no gzip, but a good event"),
+        pytest.param("zstd", zstandard.compress(GOOD)[:-3], id="zstd, cut short"),
+        pytest.param("zstd", b"garbage" * 1_000, id="no zstd"),
+        pytest.param("gzip", b"", id="nothing"),
+    ],
+)
+@pytest.mark.parametrize("kind", [JSON, "application/x-ndjson", "application/cloudevents+json"])
+def test_what_cannot_be_unpacked_is_kept_as_it_was_sent(shared: Service, encoding: str, body: bytes, kind: str) -> None:
+    """However it arrives; and replay does not take it for an event."""
+    headers = {"Content-Type": kind, "Content-Encoding": encoding, "X-Assay-Source": "packed"}
+    answer = shared.client.post("/collect/d", (body[i : i + 999] for i in range(0, len(body), 999)), headers)
+    problem = answer.json()
+    assert (answer.status_code, problem["dataset"], "byte" in problem) == (400, "d", True)
+    kept = quarantined(shared, problem["quarantine_id"])
+    media_type = "application/zstd" if encoding == "zstd" else "application/gzip"
+    assert (kept["body"], kept["content_type"], kept["source"]) == (body, media_type, "packed")
+    assert json.loads(kept["violations"])[0]["type"] == "json_invalid"
+    checked = shared.client.post("/validate/d", body, headers)
+    assert (checked.status_code, "quarantine_id" in checked.json()) == (400, False)
+    assert shared.client.post("/replay/d?dry_run=true").json()["accepted"] == 0
+
+
+def test_a_key_knows_what_was_not_packed_from_what_was(shared: Service) -> None:
+    """Who said gzip by mistake sends the same bytes again, and does not get the first answer."""
+    headers = {"Content-Type": JSON, "Idempotency-Key": "no-gzip"}
+    wrong = [shared.client.post("/collect/d", GOOD, headers | {"Content-Encoding": "gzip"}) for _ in range(2)]
+    assert [each.status_code for each in wrong] == [400, 400]
+    assert wrong[0].json() == wrong[1].json()
+    assert shared.client.post("/collect/d", GOOD, headers).status_code == 200
+
+
+def test_packed_garbage_is_bounded(bench: Bench) -> None:
+    with bench.service(max_body_bytes=10_000) as service:
+        for size, status in ((9_000, 400), (11_000, 413)):
+            chunks = (b"x" * 1_000 for _ in range(size // 1_000))
+            headers = {"Content-Type": JSON, "Content-Encoding": "gzip"}
+            assert service.client.post("/collect/d", chunks, headers).status_code == status
+        assert service.rows("SELECT octet_length(body) FROM _quarantine") == [9_000]
+        assert service.collector.pending.bytes == 0
 
 
 @pytest.mark.parametrize("form", ['{{"a": 1, "x": {}}}', '[{{"a": 1, "x": {}}}]'])

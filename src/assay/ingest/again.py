@@ -13,6 +13,7 @@ from assay.errors import BadBody, TooLarge, UnsupportedType
 from assay.ingest.arrow import one_event
 from assay.ingest.cloudevents import BATCH, ENVELOPE, KEY_REUSED, STRUCTURED, CloudEvent, open_structured
 from assay.ingest.decode import Decoded, decode_event
+from assay.ingest.inflate import MEDIA_TYPES
 from assay.ingest.intake import judged
 from assay.ingest.keys import Slot
 from assay.ingest.validate import Judge, violations_json
@@ -27,8 +28,8 @@ Superseded: TypeAlias = Callable[[Slot, bytes], bool]
 _ARROW: Final = "application/vnd.apache.arrow.stream"
 #: What no contract can mend: the envelope was at fault.
 _UNMENDABLE: Final = frozenset({ENVELOPE, KEY_REUSED})
-#: What is kept under its request's type is a batch that was none: the events of others have a type of their own.
-_UNOPENED: Final = frozenset({BATCH})
+#: A batch that was none is kept under its request's type, the events of others have their own; and what could not be unpacked.
+_UNOPENED: Final = frozenset({BATCH, *MEDIA_TYPES.values()})
 _REUSED: Final = Violation(("id",), KEY_REUSED, "another event with this source and id came after it")
 
 _reasons: Final = msgspec.json.Decoder(list[dict[str, Any]]).decode

@@ -10,7 +10,7 @@ import zstandard
 
 from assay.errors import BadBody, UnsupportedType
 
-__all__ = ["ENCODINGS", "Inflater", "inflater"]
+__all__ = ["ENCODINGS", "MEDIA_TYPES", "Inflater", "inflater", "media_type"]
 
 #: Compressed bytes given to zstd at a time. A block of four bytes can stand for 128 KiB: so this bounds what comes out.
 _ZSTD_STEP: Final = 256
@@ -99,6 +99,14 @@ class _Zstd:
 
 #: What `Content-Encoding` may say.
 ENCODINGS: Final[dict[str, Callable[[], Inflater]]] = {"gzip": _Gzip, "x-gzip": _Gzip, "zstd": _Zstd}
+
+#: What a body is that could not be unpacked, by its `Content-Encoding`: RFC 6713, RFC 8878.
+MEDIA_TYPES: Final = {"gzip": "application/gzip", "x-gzip": "application/gzip", "zstd": "application/zstd"}
+
+
+def media_type(encoding: str) -> str:
+    """The media type of what this `Content-Encoding`, one that is taken, makes of a body."""
+    return MEDIA_TYPES[encoding.strip().lower()]
 
 
 def inflater(encoding: str) -> Inflater | None:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from assay.access.keys import IN_SCOPE, Key
-from assay.errors import AssayError, FateUnknown, TooLarge, UnknownDataset, UnsupportedType, UsageError
+from assay.errors import AssayError, BadBody, FateUnknown, TooLarge, UnknownDataset, UnsupportedType, UsageError
 from assay.ingest.cloudevents import (
     BATCH,
     STRUCTURED,
@@ -23,7 +23,7 @@ from assay.ingest.cloudevents import (
     open_binary,
     open_structured,
 )
-from assay.ingest.inflate import Inflater, inflater
+from assay.ingest.inflate import Inflater, inflater, media_type
 from assay.ingest.intake import Form
 from assay.ingest.keys import Slot
 from assay.ingest.outcome import Outcome
@@ -100,8 +100,7 @@ class Collect:
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
         collector = self._collector
         content_type = source = encoding = ""
-        length = 0
-        unusual = False
+        length, unusual = 0, False
         for name, value in scope["headers"]:
             if name == b"content-type":
                 content_type = value.decode("latin-1")
@@ -131,7 +130,18 @@ class Collect:
         try:
             reading = _Body(receive, length, collector.limits.max_body_bytes, held, unpack)
             # A request with a key is judged as a whole: `form` is None there.
-            body = await reading.read(_WHOLE_BYTES if form == "ndjson" else None)
+            try:
+                body = await reading.read(_WHOLE_BYTES if form == "ndjson" else None)
+            except BadBody as error:
+                return await self._unopened(
+                    how,
+                    dataset,
+                    await reading.as_sent(),
+                    error,
+                    source=source or "unknown",
+                    kind=media_type(encoding),
+                    atomic=atomic,
+                )
             if not reading.is_whole:
                 large = collector.begin(
                     dataset, source=source or "unknown", content_type=content_type, atomic=atomic, keep=self._store
@@ -157,6 +167,19 @@ class Collect:
             return answer(await collector.collect(asked))
         finally:
             held.release()
+
+    async def _unopened(
+        self, how: _How | None, dataset: str, packed: bytes, error: BadBody, *, source: str, kind: str, atomic: bool
+    ) -> Response:
+        """A body that cannot be unpacked, kept as it was sent."""
+
+        def fail(_: bytes) -> Opened:
+            raise error
+
+        key, parts = (None, ()) if how is None else (how.key, how.parts)
+        # The same bytes may come again, and say then that they are not packed.
+        unopened = _How("json", fail, key, (*parts, kind.encode()))
+        return await self._collect(unopened, dataset, packed, source, kind, atomic=atomic)
 
     async def _collect(
         self, how: _How, dataset: str, body: bytes, source: str, content_type: str, *, atomic: bool
@@ -247,9 +270,12 @@ def _atomic(query: bytes) -> bool:
 
 
 class _Body:
-    """A request's body, unpacked as it is read, never more than `limit` bytes of it; `held` is told of each piece."""
+    """A request's body, unpacked as it is read, never more than `limit` bytes of it; `held` is told of each piece.
 
-    __slots__ = ("_held", "_left", "_limit", "_more", "_receive", "_size", "_unpack", "is_whole")
+    What is packed is kept as it was sent, too, until it is known that it can be unpacked.
+    """
+
+    __slots__ = ("_held", "_left", "_limit", "_more", "_packed", "_receive", "_sent", "_size", "_unpack", "is_whole")
 
     def __init__(self, receive: Receive, length: int, limit: int, held: Held, unpack: Inflater | None) -> None:
         if length > limit:
@@ -261,6 +287,8 @@ class _Body:
         self._size = 0
         self._left: Iterator[bytes] = iter(())  # of what was received, what is not yet unpacked
         self._more = True
+        self._packed: list[bytes] | None = None if unpack is None else []
+        self._sent = 0  # of those
         #: Everything was read.
         self.is_whole = False
 
@@ -281,18 +309,44 @@ class _Body:
                 self._held.take(len(piece))
                 chunks.append(piece)
                 if enough is not None and size > enough:
+                    self._packed = None
                     return b"".join(chunks)
             if not self._more:
                 if self._unpack is not None:
                     self._unpack.end()
                 self.is_whole = True
+                self._packed = None
                 return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise _Gone
-            chunk = message.get("body", b"")
-            self._more = message.get("more_body", False)
+            chunk = await self._next()
             self._left = iter((chunk,)) if self._unpack is None else self._unpack.feed(chunk)
+
+    async def as_sent(self) -> bytes:
+        """All of a packed body, as it was sent.
+
+        Raises:
+            TooLarge, Overloaded: it is more than there is room for.
+        """
+        while self._more and self._packed is not None:
+            await self._next()
+        if self._packed is None:
+            raise TooLarge(self._limit)
+        return b"".join(self._packed)
+
+    async def _next(self) -> bytes:
+        """The next of what is sent."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise _Gone
+        chunk: bytes = message.get("body", b"")
+        self._more = message.get("more_body", False)
+        if self._packed is not None:
+            self._sent += len(chunk)
+            if self._sent > self._limit:  # what it unpacks to may be less
+                self._packed = None
+            else:
+                self._held.take(len(chunk))
+                self._packed.append(chunk)
+        return chunk
 
 
 async def _in_pieces(large: LargeRequest, lines: bytes, reading: _Body, held: Held) -> Outcome:
