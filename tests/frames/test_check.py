@@ -164,6 +164,26 @@ def learned_by_type(path: Path) -> Contract:
     return contract({field.name: {"type": [*(field.types.keys() - {"absent"}), "null"]} for field in fields})
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        pytest.param("r.ndjson", b'{"a":1}\n{"a":2}\n', id="lines"),
+        pytest.param("r.ndjson.gz", gzip.compress(b'\xef\xbb\xbf{"a":1}\n{"a":2}\n'), id="lines, gzip"),
+        pytest.param("r.ndjson.zst", zstandard.compress(b'\xef\xbb\xbf{"a":1}\n{"a":2}\n'), id="lines, zstd"),
+        pytest.param("r.json", b'{"a":1}\n{"a":2}\n', id="lines called JSON"),
+        pytest.param("r.json", b' [{"a":1},\n{"a":2}]', id="an array"),
+        pytest.param("r.csv", b"a\n1\n2\n", id="CSV"),
+    ],
+)
+def test_a_byte_order_mark_at_the_start_of_a_file_is_skipped(tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(content if name.endswith((".gz", ".zst")) else b"\xef\xbb\xbf" + content)
+    measured = profile(path)
+    assert (measured.rows, [dict(field.types) for field in measured.fields]) == (2, [{"integer": 2}])
+    report = check(path, FLAT_CONTRACT)
+    assert (report.rows_seen, report.ok) == (2, True)
+
+
 def test_one_event_in_a_file(tmp_path: Path) -> None:
     path = tmp_path / "event.json"
     path.write_text('{\n  "a": -1\n}\n')

@@ -99,7 +99,9 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     ("name", "content", "says"),
     [
         pytest.param("x.ndjson", b'{"a":"caf\xe9"}\n{"a":1}\n', "line 1 is not UTF-8 (byte 9)", id="Latin-1"),
-        pytest.param("x.ndjson", b'\xef\xbb\xbf{"a":1}\n{"a":1}\n', "line 1 begins with a byte order mark", id="BOM"),
+        pytest.param(
+            "x.ndjson", b'\xef\xbb\xbf{"a":1}\nxx\n', "line 2 is no JSON", id="a byte order mark, and no JSON"
+        ),
         pytest.param("x.ndjson", b'{"a":1}\n{"a":', "line 2 is no JSON: Input data was truncated", id="cut off"),
         pytest.param(
             "x.ndjson", b'{"a":1}\n\n \nxx\n', "line 4 is no JSON: invalid character (byte 0)", id="empty lines"

@@ -16,7 +16,7 @@ from assay.contract.document import Contract, Field
 from assay.errors import BadBody, UsageError
 from assay.ingest.arrow_stream import texts_of
 from assay.ingest.decode import is_array, split_array
-from assay.profile.files import TAKEN, arrow_file, csv_file, file_kind, reason, unpacked
+from assay.profile.files import BOM, TAKEN, arrow_file, csv_file, file_kind, reason, unpacked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -218,6 +218,8 @@ def _of_lines(path: Path) -> Iterator[Part]:
     first = 0
     with path.open("rb") as raw, unpacked(path, raw) as file:
         while lines := file.readlines(_BLOCK_BYTES):
+            if not first:
+                lines[0] = lines[0].removeprefix(BOM)
             yield Part(first, raw.tell() / size, lines=lines)
             first += len(lines)
 
@@ -225,7 +227,7 @@ def _of_lines(path: Path) -> Iterator[Part]:
 def _of_json(path: Path) -> Iterator[Part]:
     """One event, an array of them, or lines."""
     with path.open("rb") as raw, unpacked(path, raw) as file:
-        body = file.read()
+        body = file.read().removeprefix(BOM)
     try:
         if is_array(body):
             lines = split_array(body)

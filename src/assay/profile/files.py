@@ -19,12 +19,26 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-__all__ = ["TAKEN", "Kind", "arrow_file", "broken_line", "csv_file", "file_kind", "parquet_files", "reason", "unpacked"]
+__all__ = [
+    "BOM",
+    "TAKEN",
+    "Kind",
+    "arrow_file",
+    "broken_line",
+    "csv_file",
+    "file_kind",
+    "json_shape",
+    "parquet_files",
+    "reason",
+    "unpacked",
+]
 
 Kind: TypeAlias = Literal["json", "lines", "csv", "parquet", "arrow"]
 
 TAKEN: Final = "a pandas or Polars frame, an Arrow table or reader, a DuckDB relation, or the path of a file"
 _FILES: Final = "CSV, TSV, JSON, NDJSON, Parquet or Arrow (.arrow, .feather)"
+#: A UTF-8 byte order mark. JSON has none, but editors put one at the start of files.
+BOM: Final = b"\xef\xbb\xbf"
 _COMPRESSED: Final = (".gz", ".zst")
 _KINDS: Final[dict[str, Kind]] = {
     ".json": "json",
@@ -98,6 +112,23 @@ def csv_file(
     return (con.read_csv(str(path), dtype=texts) if texts else told).to_arrow_table()
 
 
+def json_shape(path: Path, kind: Kind) -> str:
+    """The `format` by which DuckDB reads the events of a file of JSON; its others do not know a byte order mark."""
+    import zstandard
+
+    try:
+        with path.open("rb") as raw, unpacked(path, raw) as file:
+            start = file.read(_START_BYTES)
+    except (OSError, EOFError, zlib.error, zstandard.ZstdError):
+        start = b""  # DuckDB will say what is wrong with it
+    if not start.startswith(BOM):
+        return "auto" if kind == "json" else "newline_delimited"
+    return "array" if kind == "json" and start.removeprefix(BOM).lstrip()[:1] == b"[" else "unstructured"
+
+
+_START_BYTES: Final = 4_096
+
+
 def arrow_file(path: Path) -> pa.Table:
     """An Arrow file, or a stream in one.
 
@@ -154,7 +185,7 @@ def broken_line(con: duckdb.DuckDBPyConnection, path: Path) -> str | None:
     try:
         with path.open("rb") as raw, unpacked(path, raw) as file:
             for number, line in enumerate(file, 1):
-                if body := line.strip():
+                if body := (line.removeprefix(BOM) if number == 1 else line).strip():
                     why = _why_no_json(con, body)
                     if why is not None:
                         return f"line {number} {why}"
@@ -167,8 +198,6 @@ def _why_no_json(con: duckdb.DuckDBPyConnection, body: bytes) -> str | None:
     try:
         msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        if body.startswith(_BOM):
-            return "begins with a byte order mark, which JSON does not have; save the file as UTF-8 without it"
         try:
             text = body.decode()
         except UnicodeDecodeError as undecodable:
@@ -176,6 +205,3 @@ def _why_no_json(con: duckdb.DuckDBPyConnection, body: bytes) -> str | None:
         if con.execute("SELECT json_valid(?)", [text]).fetchone() != (True,):  # it takes more, as NaN
             return f"is no JSON: {str(error).removeprefix('JSON is malformed: ')}"
     return None
-
-
-_BOM: Final = b"\xef\xbb\xbf"

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any, Final
 from assay.errors import UsageError
 from assay.profile.batch import Progress
 from assay.profile.document import Profile
-from assay.profile.files import TAKEN, arrow_file, broken_line, csv_file, file_kind, parquet_files, reason
+from assay.profile.files import (
+    TAKEN,
+    Kind,
+    arrow_file,
+    broken_line,
+    csv_file,
+    file_kind,
+    json_shape,
+    parquet_files,
+    reason,
+)
 from assay.profile.summarize import summarize, summarize_events
 
 if TYPE_CHECKING:
@@ -151,11 +161,12 @@ def _of_file(con: duckdb.DuckDBPyConnection, path: Path, dataset: str, progress:
     return _of_table(con, _of_arrow(arrow_file(path)), dataset, progress)
 
 
-def _of_json(con: duckdb.DuckDBPyConnection, path: Path, kind: str, dataset: str, progress: Progress | None) -> Profile:
+def _of_json(
+    con: duckdb.DuckDBPyConnection, path: Path, kind: Kind, dataset: str, progress: Progress | None
+) -> Profile:
     import duckdb
 
-    shape = "auto" if kind == "json" else "newline_delimited"
-    read = f"read_json_objects({_sql_text(path)}, format = '{shape}')"
+    read = f"read_json_objects({_sql_text(path)}, format = '{json_shape(path, kind)}')"
     try:
         return summarize_events(con, f"(SELECT json AS body FROM {read})", dataset=dataset, progress=progress)
     except duckdb.InvalidInputException as error:
