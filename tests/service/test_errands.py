@@ -84,6 +84,7 @@ def test_one_field_is_observed_until_it_is_enforced(bench: Bench) -> None:
         pytest.param("/contracts/d/activate", {"contract": 1, "fields": ["a"]}, 400, id="fields without modes"),
         pytest.param("/contracts/d/activate", {"contract": 1, "fields": {"a" * 201: "observe"}}, 400, id="too long"),
         pytest.param("/contracts/d/activate", {"contract": 1, "more": 1}, 400, id="an unknown member"),
+        pytest.param("/contracts/d/activate", {"contract": True}, 400, id="a boolean for a number"),
         pytest.param("/contracts/nothing/activate", {"contract": 1}, 404, id="no such dataset"),
         pytest.param("/contracts/No/activate", {"contract": 1}, 404, id="no name of a dataset"),
         pytest.param("/learn/No", {}, 404, id="learn what is no name"),

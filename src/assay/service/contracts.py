@@ -31,7 +31,8 @@ class Activate(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    contract: int = Field(ge=1, le=999_999_999)
+    #: Not `true`, which would be 1.
+    contract: int = Field(ge=1, le=999_999_999, strict=True)
     mode: Mode = "enforce"
     #: By label; those that are not named stay as they are. So many fit into what an errand is told.
     fields: dict[Annotated[str, Field(max_length=200)], Mode] = Field(default_factory=dict, max_length=100)
