@@ -84,6 +84,7 @@ def application(settings: Settings | None = None, built: Office | None = None) -
         lambda: built or collector(chosen),
         errands,
         way_in,
+        log=chosen.log_path,
         make_pages=None if missing else lambda running: _pages(running, errands, chosen, way_in),
         no_pages=f"the page needs the package {missing}, which is not installed; pip install 'assay[ui]' brings it",
         default_dataset=chosen.default_dataset,

@@ -289,9 +289,15 @@ class Settings(BaseSettings):
 
 
 def workspace() -> Path:
-    """The folder of the nearest `assay.toml`, from here upwards; here when there is none. `ASSAY_WORKSPACE` names it."""
+    """The folder of the nearest `assay.toml`, from here upwards; here when there is none. `ASSAY_WORKSPACE` names it.
+
+    Raises:
+        UsageError: it names no folder.
+    """
     named = os.environ.get("ASSAY_WORKSPACE")
     if named:
+        if not Path(named).is_dir():
+            raise UsageError(f"ASSAY_WORKSPACE is {named}, which is no folder; name that of an assay.toml, or unset it")
         return Path(named)
     here = Path.cwd()
     return next((folder for folder in (here, *here.parents) if (folder / FILE).is_file()), here)

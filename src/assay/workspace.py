@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from assay.contract.document import Contract
 from assay.contract.versions import Active, Mode, Versions, is_dataset_name, switched
-from assay.errors import ServiceError, StoreFailed, StoreLocked, UnknownDataset, UsageError
+from assay.errors import LogFailed, ServiceError, StoreFailed, StoreLocked, UnknownDataset, UsageError
 from assay.rendering import Rendering
 from assay.settings import Settings
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Rendered", "Workspace", "check_name", "patiently"]
 
 _ASK_S: Final = 10.0
+_KNOW_S: Final = 3.0
 _FLUSH_S: Final = 600.0  # the service itself gives up soon when nothing moves
 
 #: The paths that `render` wrote, relative to the workspace, and whether promtool has looked at the rules.
@@ -66,11 +67,13 @@ class Workspace:
     # ---- the service, and the store behind it
 
     def ask(self, method: str, path: str, timeout_s: float = _ASK_S) -> Mapping[str, Any] | None:
-        """Ask the running service; None when none runs.
+        """Ask the running service; None when none runs, or another workspace's alone.
 
         Raises:
             ServiceError: it runs, and cannot do it.
         """
+        if self.is_strangers():
+            return None
         data = b"" if method == "POST" else None
         # The scheme is http: the address comes from settings.
         request = urllib.request.Request(self.settings.url + path, method=method, data=data)  # noqa: S310
@@ -94,6 +97,23 @@ class Workspace:
             raise ServiceError(f"the service at {self.settings.url} gave no answer within {timeout_s:g} s") from error
         except (urllib.error.URLError, ConnectionError, ValueError, http.client.HTTPException):
             return None
+
+    def is_strangers(self) -> bool:
+        """Whether the service that runs there has another log than this workspace: it would do there what is asked here.
+
+        Where there is no log here, or it is a stream, nobody can tell: it may run on another machine.
+        """
+        from assay.ingest.logs import LOG_HEADER, id_of
+
+        log = self.settings.log_path
+        if self.settings.log_stream is not None or not log.exists():
+            return False
+        try:
+            with _open(self.settings.url, timeout=_KNOW_S) as answer:
+                theirs = answer.headers.get(LOG_HEADER)
+            return theirs is not None and theirs != id_of(log)
+        except (OSError, ValueError, http.client.HTTPException, LogFailed):
+            return False
 
     def flush(self) -> None:
         """Bring everything acknowledged into its table: by the running service, else here.

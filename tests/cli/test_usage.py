@@ -7,10 +7,12 @@ import os
 import socket
 import subprocess
 import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
+from assay.ingest.logs import LOG_HEADER, id_of
 from tests.cli.conftest import ASSAY, Command
 from tests.conftest import NUMBER, Bench, held
 
@@ -253,6 +255,53 @@ def test_another_program_at_the_services_port_is_no_service(
         assert "none runs" in found["service"]
         assert assay("flush").code == 0
         thread.join(5)
+
+
+def test_another_workspaces_service_is_not_asked(assay: Command, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would flush and replay its own store, and say that all is well here."""
+    bench.enforce("d", {"a": NUMBER})
+    service = bench.service()
+    service.client.open()
+    service.flush()
+    with held(bench.store):
+        service.send("/collect/d", {"a": 5})
+        assert service.client.get("/").headers[LOG_HEADER] == id_of(service.settings.log_path)
+        service.client.close()
+
+    class Stranger(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header(LOG_HEADER, "another")
+            self.end_headers()
+            self.wfile.write(b'{"ok": true}')
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Stranger) as server:
+        monkeypatch.setenv("ASSAY_PORT", str(server.server_port))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        ran = assay("doctor", "--json")
+        found = {each["what"]: each for each in ran.document}
+        assert (ran.code, found["service"]["ok"]) == (3, False)
+        assert "another workspace" in found["service"]["detail"]
+        assert assay("flush").code == 0
+        server.shutdown()
+    assert bench.rows("SELECT a FROM d") == [5]
+
+
+def test_a_workspace_that_is_not_there_is_2(
+    assay: Command, bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ASSAY_WORKSPACE", str(tmp_path / "missing"))
+    for command in ("contracts", "doctor", "flush"):
+        ran = assay(command)
+        assert (ran.code, ran.out) == (2, "")
+        assert "ASSAY_WORKSPACE" in ran.err
+        assert str(tmp_path / "missing") in ran.err
 
 
 def test_the_template_is_the_checkouts_own(assay: Command, bench: Bench) -> None:

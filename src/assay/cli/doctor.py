@@ -118,6 +118,8 @@ def _service(workspace: Workspace) -> _Finding:
         answer = workspace.ask("GET", "/readyz", timeout_s=3)
     except AssayError as error:
         return _Finding("service", False, str(error))
+    if answer is None and workspace.is_strangers():
+        return _Finding("service", False, f"{url} is another workspace's: set port in assay.toml to one of its own")
     if answer is None:
         return _Finding("service", True, f"none runs at {url}: assay serve starts one")
     return _Finding("service", bool(answer.get("ok")), f"{url} is ready{_note(answer.get('note'))}")

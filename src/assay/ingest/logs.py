@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from assay.errors import LogFailed
 
@@ -12,7 +13,10 @@ if TYPE_CHECKING:
     from assay.ingest.log import Log
     from assay.ingest.stream_address import StreamAddress
 
-__all__ = ["check_left", "log_of", "logs_beside", "open_log"]
+__all__ = ["LOG_HEADER", "check_left", "id_of", "log_of", "logs_beside", "open_log"]
+
+#: What a service answers with at `/`: the id of its log, by which commands know whether it is their workspace's.
+LOG_HEADER: Final = "Assay-Log"
 
 
 def check_left(path: Path) -> None:
@@ -23,8 +27,6 @@ def check_left(path: Path) -> None:
     """
     if not path.exists():
         return
-    from contextlib import closing
-
     from assay.ingest.log_reader import Reader
 
     with closing(Reader(path)) as reader:
@@ -32,6 +34,18 @@ def check_left(path: Path) -> None:
             raise LogFailed(
                 path, f"has what is not in the store yet, from before: `ASSAY_LOG={path} assay flush` brings it in"
             )
+
+
+def id_of(path: Path) -> str:
+    """The id of the log in a file.
+
+    Raises:
+        LogFailed: it cannot be read.
+    """
+    from assay.ingest.log_reader import Reader
+
+    with closing(Reader(path)) as reader:
+        return reader.id()
 
 
 def open_log(path: Path, stream: StreamAddress | None, *, keys_max_bytes: int) -> Log:

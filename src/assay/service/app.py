@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
@@ -17,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from assay import __version__
 from assay.errors import AssayError
+from assay.ingest.logs import id_of
 from assay.service.collect import Collect
 from assay.service.collector import Collector
 from assay.service.contracts import contract_routes
@@ -52,6 +54,7 @@ def create_app(
     errands: Errands,
     door: Door,
     *,
+    log: Path,
     make_pages: Callable[[Office], Pages] | None = None,
     no_pages: str = "",
     default_dataset: str | None = None,
@@ -60,7 +63,7 @@ def create_app(
 
     Where the office is a collector, events are taken.
 
-    `door` says who may come in.
+    `door` says who may come in, `log` where the office's log is, or the first of them.
 
     `make_pages` makes the pages below `/ui`; where there are none, `no_pages` says why.
 
@@ -75,7 +78,7 @@ def create_app(
         await office.start()
         if isinstance(office, Collector):
             _take_events(app, office, door, default_dataset)
-        app.include_router(reads(office, door.keyring))
+        app.include_router(reads(office, door.keyring, id_of(log)))
         app.include_router(contract_routes(office, errands))
         watching = asyncio.create_task(door.keyring.watch())
         pages = None if make_pages is None else make_pages(office)

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from assay.access.keyring import Keyring
 from assay.contract.versions import is_dataset_name
 from assay.errors import UnknownDataset
+from assay.ingest.logs import LOG_HEADER
 from assay.service.office import Office
 
 __all__ = ["reads"]
@@ -18,14 +19,15 @@ __all__ = ["reads"]
 _FLUSH_S = 5.0
 
 
-def reads(office: Office, keyring: Keyring) -> APIRouter:
-    """The routes, for one service."""
+def reads(office: Office, keyring: Keyring, log_id: str) -> APIRouter:
+    """The routes, for one service, whose log has this id."""
     router = APIRouter()
     versions = office.enforced.versions
 
     @router.get("/")
-    async def root() -> dict[str, bool]:
-        """Whether anybody is there."""
+    async def root(response: Response) -> dict[str, bool]:
+        """Whether anybody is there, and with which log."""
+        response.headers[LOG_HEADER] = log_id
         return {"ok": True}
 
     @router.get("/readyz")
