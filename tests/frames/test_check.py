@@ -352,7 +352,9 @@ CELLS: dict[str, st.SearchStrategy[str]] = {
     "moment of a zone": MOMENTS.map("{:%Y-%m-%dT%H:%M:%S+02:00}".format),
     "time of day": st.times().map("{:%H:%M:%S}".format),
     "truth": st.sampled_from(["true", "false"]),
-    "word": st.sampled_from(["red", "green", "a-1", "1e5", "NaN", "inf", "null"]),
+    "word": st.sampled_from(
+        ["red", "green", "a-1", "1e5", "null"]
+    ),  # NaN and inf are numbers to DuckDB, and none in JSON
     "nothing": st.just(""),
 }
 
