@@ -46,13 +46,18 @@ def enum_shares(spectrum: Array, *, n: int, trials: int, seed: int) -> tuple[Sha
     for _ in range(trials):
         counts = random.multinomial(n, share)
         seen = np.flatnonzero(counts)
-        values = tuple((f"v{i}", int(counts[i])) for i in seen)
+        values = tuple((_name(int(i)), int(counts[i])) for i in seen)
         strings = Strings(n, len(seen), values=values, complete=True)
         field = FieldProfile("c", n, {"string": n}, strings=strings)
         enum = learn(Profile("d", n, (field,))).fields[0].enum
         made += enum is not None
         refused.shares.append(0.0 if enum is None else float(share[counts == 0].sum()))
     return refused, made / trials
+
+
+def _name(number: int) -> str:
+    """The name of a category: without digits, as what differs in those alone is no enumeration."""
+    return chr(ord("a") + number // 26) + chr(ord("a") + number % 26)
 
 
 def good_turing_shares(spectrum: Array, *, n: int, trials: int, seed: int) -> Shares:

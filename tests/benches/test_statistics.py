@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from benches.statistics import __main__ as command
+from benches.statistics.claims import SPECTRA, enum_shares
 from benches.statistics.laws import FRESH, TUNED, UNSEEN, Law, Table
 from benches.statistics.measured import numbers_of
 from benches.statistics.refusals import field_shares, table_shares
@@ -68,6 +69,12 @@ def test_whole_tables_stay_within_the_budget(draw: Table) -> None:
     total, fields = table_shares(draw, n=10_000, trials=8, seed=2)
     assert total.mean < 1e-5
     assert total.mean == pytest.approx(sum(sum(each.shares) for each in fields.values()) / 8)
+
+
+def test_enumerations_are_made_of_common_values_alone() -> None:
+    refused, made = enum_shares(SPECTRA["50 alike"], n=10_000, trials=3, seed=1)
+    assert (made, refused.mean) == (1.0, 0.0)
+    assert enum_shares(SPECTRA["Zipf 1 of 300"], n=10_000, trials=3, seed=1)[1] == 0.0
 
 
 def test_the_command_says_all_of_it() -> None:
