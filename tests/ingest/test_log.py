@@ -9,6 +9,7 @@ import pytest
 
 from assay.contract.document import Contract
 from assay.errors import FateUnknown, LogFailed, LogInUse
+from assay.ingest import checkpoint
 from assay.ingest.log import Log
 from assay.ingest.log_reader import Reader
 from assay.ingest.record import Kind, Record
@@ -133,6 +134,31 @@ def test_an_emptied_log_gives_its_space_back(make_log: MakeLog, path: Path) -> N
         while not log.is_clean:
             log.sweep()
         assert log.file_bytes() < 1 << 20
+
+
+def test_an_emptied_log_gives_its_space_back_while_its_pages_are_moved(
+    make_log: MakeLog, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "_PAUSE_S", 0.0)
+    ended = threading.Event()
+
+    def move(log: Log) -> None:
+        while not ended.is_set():
+            log._checkpoints.wake()  # type: ignore[union-attr]
+
+    with make_log(path) as log:
+        mover = threading.Thread(target=move, args=[log])
+        mover.start()
+        try:
+            for _ in range(5):
+                log.append([record(b"x" * (1 << 20)) for _ in range(8)])
+                log.free(log.last_seq())
+                while not log.is_clean:
+                    log.sweep()
+                assert log.file_bytes() < 1 << 20
+        finally:
+            ended.set()
+            mover.join()
 
 
 def test_it_remembers_when_each_dataset_was_last_heard(make_log: MakeLog, path: Path) -> None:

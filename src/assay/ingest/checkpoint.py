@@ -28,6 +28,8 @@ class Checkpoints:
     def __init__(self, con: sqlite3.Connection) -> None:
         """`con` is its own from now on."""
         self._con = con
+        #: Held while it moves: SQLite turns away whoever would do so at the same time.
+        self.moving = threading.Lock()
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="assay-checkpoint", daemon=True)
@@ -48,7 +50,8 @@ class Checkpoints:
             while self._wake.wait() and not self._stopping.is_set():
                 self._wake.clear()
                 try:
-                    con.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                    with self.moving:
+                        con.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
                 except sqlite3.Error:  # a full or failing disk: those who write are told, and it is tried again
                     self._stopping.wait(_RETRY_S)
                 self._stopping.wait(_PAUSE_S)

@@ -261,7 +261,9 @@ class Log:
                 (left,) = self._con.execute("PRAGMA freelist_count").fetchone()
                 if left:
                     return
-                self._con.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                assert self._checkpoints is not None
+                with self._checkpoints.moving:
+                    self._con.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             self._has_space = False
         except sqlite3.Error as error:
             self._has_space = False  # it is looked at again when something is taken out
