@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -43,6 +45,18 @@ def test_as_a_document(assay: Command, file: Path) -> None:
     assert (document["ok"], document["rows"], document["bad"]) == (False, 3, 1)
     assert document["violations"][0]["first_rows"] == [1]
     assert document["sample"] == [{"a": 10, "_row": 1}]
+
+
+def test_checking_what_is_good_loads_no_library_that_it_does_not_need(file: Path) -> None:
+    path = file.with_name("rows.parquet")
+    pq.write_table(pa.table({"a": [1, 3]}), path)
+    command = [sys.executable, "-X", "importtime", "-c", "from assay.cli import main\nmain()"]
+    command += ["check", "rows.parquet", "--contract", "d@2"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, cwd=file.parent)
+    assert ran.stdout == "2 rows, all of them good\n"
+    loaded = {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()}
+    assert "pyarrow.parquet" in loaded
+    assert not loaded & {"duckdb", "pyarrow.compute"}
 
 
 def test_a_moment_that_python_has_no_value_for(assay: Command, file: Path) -> None:

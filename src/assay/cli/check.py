@@ -162,11 +162,13 @@ def _bad_lines(report: Report) -> Iterator[str]:
 
 def _sample(report: Report) -> list[dict[str, Any]]:
     """The first of the bad rows by value, without what they lack."""
+    rows = report.rows()
+    if not rows.num_rows:
+        return []  # nor load what it takes to show one, which takes longer than many a file
     import pyarrow as pa
 
     from assay.ingest.arrow_values import events, prepared
 
-    rows = report.rows()
     first = rows.take(pa.array(range(min(rows.num_rows, _SAMPLES)), pa.int64())).combine_chunks()
     found = []
     for batch in map(prepared, first.to_batches()):
