@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import re
 import zlib
@@ -10,8 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, Literal, TypeAlias
-
-import msgspec
 
 from assay.errors import UsageError
 
@@ -155,6 +152,8 @@ def unpacked(path: Path, raw: IO[bytes]) -> AbstractContextManager[IO[bytes]]:
 
 
 def _gzip(raw: IO[bytes]) -> AbstractContextManager[IO[bytes]]:
+    import gzip
+
     return io.BufferedReader(gzip.GzipFile(fileobj=raw))
 
 
@@ -195,6 +194,8 @@ def broken_line(con: duckdb.DuckDBPyConnection, path: Path) -> str | None:
 
 
 def _why_no_json(con: duckdb.DuckDBPyConnection, body: bytes) -> str | None:
+    import msgspec  # which a file that is whole needs nothing of
+
     try:
         msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
