@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import json
 import os
@@ -17,6 +16,7 @@ import structlog
 from assay import settings as configuration
 from assay.contract.versions import Versions
 from assay.errors import AssayError, ServiceError, StoreLocked, StoreUnreachable
+from assay.priority import give_way
 from assay.service.stop import Stop
 
 if TYPE_CHECKING:
@@ -270,8 +270,7 @@ def apply_apart() -> NoReturn:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # they are for the parent, which says when to stop
-    with contextlib.suppress(OSError):
-        os.nice(_BEHIND)
+    give_way(_BEHIND)
     given = json.loads(sys.argv[1])
     enforced = Enforced(Versions(Path(given["contracts"])))
     where = Path(given["store"]) if given["lake"] is None else Lake(**given["lake"])
@@ -334,7 +333,7 @@ def errand() -> NoReturn:
                 )
                 tell(done={"written": list(map(str, written)), "checked": checked})
             case "learn":
-                os.nice(_BEHIND)
+                give_way(_BEHIND)
                 contract = workspace.learn(dataset, budget=what["budget"], progress=lambda share: tell(progress=share))
                 tell(
                     done={
@@ -345,7 +344,7 @@ def errand() -> NoReturn:
                     }
                 )
             case _:
-                os.nice(_BEHIND)
+                give_way(_BEHIND)
                 tell(done=json.loads(workspace.profile(dataset).to_json()))
     except AssayError as error:
         tell(failed=told_failure(error))

@@ -9,7 +9,6 @@ function of it and of its judge, and may be worked out anywhere, and again.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import multiprocessing
 import os
@@ -28,6 +27,7 @@ from assay.ingest.outcome import Outcome
 from assay.ingest.record import Record
 from assay.ingest.validate import Judge
 from assay.monitor.bins import Columns
+from assay.priority import give_way
 from assay.service.tally import Sums, Tally
 
 __all__ = ["Judging", "Task"]
@@ -138,8 +138,7 @@ def _judge_here(judge: Judge | None, task: Task, columns: Columns | None) -> _Ju
 def _begin() -> None:
     """A process begins. It ends with its parent, however that ends; a Ctrl-C is the parent's to act on."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with contextlib.suppress(OSError, AttributeError):  # not everywhere
-        os.nice(_NICE)
+    give_way(_NICE)
     parent = multiprocessing.parent_process()
     assert parent is not None
 
