@@ -18,7 +18,7 @@ import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Final, Literal, TypeAlias
@@ -69,11 +69,15 @@ def literal(value: Number) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """An SQL expression over a relation, and what it is measured as."""
+    """An SQL expression over a relation, and what it is measured as.
+
+    Where it leaves out values of another, `taken_from` is that other: it is less work, if there are none to leave out.
+    """
 
     name: str
     expr: str
     kind: Kind
+    taken_from: str = ""
 
 
 class Columns:
@@ -83,8 +87,16 @@ class Columns:
         self.engine = engine
         self.relation = relation
         self.columns = columns
-        named = ", ".join(f"{column.expr} AS {column.name}" for column in columns.values())
-        self.source = f"(SELECT {named} FROM {relation})"
+        self.source = self._source(complete=())
+
+    def _source(self, *, complete: Collection[int]) -> str:
+        """The relation of these columns; of the `complete` ones it is known that they leave nothing out."""
+        named = [
+            f"{column.taken_from if i in complete else column.expr} AS {column.name}"
+            for i, column in self.columns.items()
+        ]
+        others = [f"{column.taken_from} AS {column.name}_all" for column in self.columns.values() if column.taken_from]
+        return f"(SELECT {', '.join(named + others)} FROM {self.relation})"
 
     def ask(self, asked: dict[int, Term], *, where: str = "", limit: int | None = None) -> dict[int, Any]:
         """One aggregate for each of these columns, in one scan; or of the first rows alone."""
@@ -99,6 +111,7 @@ class Columns:
         that is longer than a list, more values than were estimated) gets one of its own.
         """
         first = self._first()
+        self.source = self._source(complete=[i for i, found in first.items() if found.get("all") == found["n"]])
         live = {i: found for i, found in first.items() if found["n"]}
         kept = {
             i: Numbers(
@@ -140,7 +153,9 @@ class Columns:
         close = {i for i in close if 0 < len(counted[i]["values"] or ()) <= DISTINCT_KEPT}  # a footer may be wrong
         found = self.looks(
             {
-                i: _FIRST | ({"whole": Term("count_if({c} = trunc({c}))")} if column.kind == "float" else {})
+                i: _FIRST
+                | ({"whole": Term("count_if({c} = trunc({c}))")} if column.kind == "float" else {})
+                | ({"all": Term("count({c}_all)")} if column.taken_from else {})
                 for i, column in self.columns.items()
                 if i not in close
             }
