@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from assay.profile.document import FieldProfile, Numbers, Profile
-from assay.profile.summarize import quoted, summarize, summarize_events
+from assay.profile.engine import Duck
+from assay.profile.summarize import measure_table, quoted, summarize, summarize_events
 
 Connection = duckdb.DuckDBPyConnection
 reuse = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
@@ -149,6 +150,34 @@ def test_large_columns_have_exact_extremes_and_bins(
         if field.name not in {"clipped", "more"}:
             assert all(count == pytest.approx(30_000, rel=0.05) for count in found.counts)
     assert summarize(con, "t").to_json() == profile.to_json()
+
+
+class _Told(Duck):
+    """A DuckDB that says this of how far apart whole numbers are."""
+
+    def __init__(self, con: Connection, span: tuple[int, int] | None) -> None:
+        super().__init__(con)
+        self.span = span
+
+    def spans(self, relation: str, columns: Sequence[str]) -> list[tuple[int, int] | None]:
+        return [self.span] * len(columns)
+
+
+@pytest.mark.parametrize("span", [None, (0, 1)], ids=["unknown", "wrong"])
+@reuse
+@given(
+    column=st.lists(st.integers(-500, 500) | st.none(), max_size=300)
+    | st.lists(st.integers(-(2**63), 2**63 - 1) | st.none(), max_size=300),
+    step=st.integers(1, 3),
+)
+def test_what_is_known_of_whole_numbers_beforehand_changes_nothing(
+    con: Connection, span: tuple[int, int] | None, column: list[int | None], step: int
+) -> None:
+    con.execute("CREATE OR REPLACE TABLE t (a BIGINT, b INTEGER)")
+    if column:
+        con.executemany("INSERT INTO t VALUES (?, NULL)", [[value] for value in column])
+    con.execute(f"INSERT INTO t SELECT NULL, i * {step} FROM range(1200) r(i)")
+    assert measure_table(_Told(con, span), "t").to_json() == measure_table(Duck(con), "t").to_json()
 
 
 def test_threads_change_nothing(con: Connection) -> None:

@@ -58,9 +58,9 @@ class Batch:
             self._span = (0.0, 0.0) if first is None else (float(first), float(last))
         return self._span
 
-    def ask(self, expr: str, kind: Kind) -> int:
-        """Measure this expression, too."""
-        self.columns.append(Column(f"c{len(self.columns)}", expr, kind))
+    def ask(self, expr: str, kind: Kind, taken_from: str = "") -> int:
+        """Measure this expression, too; see `Column`."""
+        self.columns.append(Column(f"c{len(self.columns)}", expr, kind, taken_from))
         if kind == "text":
             # The lengths of strings are numbers like any other. They come right behind.
             self.columns.append(Column(f"c{len(self.columns)}", f"length({expr})", "integer"))

@@ -98,6 +98,9 @@ class Engine(Protocol):
     def ask(self, relation: str, terms: Sequence[Term], *, where: str = "", limit: int | None = None) -> list[Any]:
         """These aggregates over its rows, or over the first of them alone."""
 
+    def spans(self, relation: str, columns: Sequence[str]) -> list[tuple[int, int] | None]:
+        """Least and greatest value of columns of whole numbers; None where there is none, or it takes a scan to know."""
+
     def counted(
         self, relation: str, key: str, key_type: KeyType, *, where: str = "", most: int | None = None
     ) -> list[tuple[Any, int]]:
@@ -131,6 +134,16 @@ class Duck:
         row = self.con.execute(f"SELECT {', '.join(term.sql for term in terms)} FROM {source} {where}").fetchone()
         assert row is not None
         return list(row)
+
+    def spans(self, relation: str, columns: Sequence[str]) -> list[tuple[int, int] | None]:
+        """See `Engine`. A Parquet file's footer says it, and in memory it is had for a tenth of what a scan takes."""
+        if not columns:
+            return []
+        ends = self.con.execute(
+            f"SELECT {', '.join(f'min({column}), max({column})' for column in columns)} FROM {relation}"
+        ).fetchone()
+        assert ends is not None
+        return [None if low is None else (low, high) for low, high in zip(ends[::2], ends[1::2], strict=True)]
 
     def counted(
         self, relation: str, key: str, key_type: KeyType, *, where: str = "", most: int | None = None

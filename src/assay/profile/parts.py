@@ -80,6 +80,10 @@ class Parted(ABC):
                 found += self.head.ask(relation, [term], where=where)
         return found
 
+    def spans(self, relation: str, columns: Sequence[str]) -> list[tuple[int, int] | None]:  # noqa: ARG002
+        """See `Engine`. Each part would have to be asked."""
+        return [None] * len(columns)
+
     def counted(
         self, relation: str, key: str, key_type: KeyType, *, where: str = "", most: int | None = None
     ) -> list[tuple[Any, int]]:

@@ -120,9 +120,9 @@ def cells(
     return tuple(fields)
 
 
-def number_column(name: str, *, floating: bool) -> tuple[str, Any]:
-    """What to measure of a column of numbers: of doubles, those that JSON has a word for."""
-    return (f"CASE WHEN isfinite({name}) THEN {name} END", "float") if floating else (name, "integer")
+def number_column(name: str, *, floating: bool) -> tuple[str, Any, str]:
+    """What to measure of a column of numbers: of doubles, those that JSON has a word for, which are taken from all."""
+    return (f"CASE WHEN isfinite({name}) THEN {name} END", "float", name) if floating else (name, "integer", "")
 
 
 def _items(engine: Engine, relation: str, level: int) -> FieldProfile | None:

@@ -215,13 +215,14 @@ def _plan_number(batch: Batch, name: str, expr: str, sql_type: Any) -> _Finish:
     kind = str(sql_type.id).lower()
     whole = kind in _INTEGERS or kind == "uhugeint" or (kind == "decimal" and dict(sql_type.children)["scale"] == 0)
     slot_kind: Kind
+    taken_from = ""
     if kind in _INTEGERS:
         asked, slot_kind = expr, "integer"
     elif kind == "decimal" and whole:
         asked, slot_kind = f"{expr}::HUGEINT", "integer"
     else:
-        asked, slot_kind = shred.number_column(f"{expr}::DOUBLE", floating=True)
-    slot = batch.ask(asked, slot_kind)
+        asked, slot_kind, taken_from = shred.number_column(f"{expr}::DOUBLE", floating=True)
+    slot = batch.ask(asked, slot_kind, taken_from)
     present = batch.ask(expr, "count") if slot_kind == "float" else None
 
     def finish(rows: int) -> FieldProfile:
