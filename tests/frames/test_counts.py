@@ -132,6 +132,34 @@ print(counts, "pandas" in sys.modules)
     assert run.stdout == "{'s': [0, 1, 0, 0, 3]} False\n"
 
 
+@pytest.mark.parametrize(
+    "moments", [pa.array([None, 2**40], pa.timestamp("s")), pa.array([1, 1_001], pa.timestamp("ns"))]
+)
+def test_moments_inside_of_others(moments: pa.Array) -> None:
+    inside = pa.StructArray.from_arrays([pa.array([0.5, 200.0]), moments], ["a", "t"])
+    table = pa.table({"o": inside, "l": pa.ListArray.from_arrays([0, 1, 2], moments)})
+    twice = pa.concat_tables([table, table]).combine_chunks()
+    (counts,) = count_source(twice.slice(1, 2), [NESTED])  # it begins within
+    assert counts == count_source(pa.table({"o": [{"a": 200.0}, {"a": 0.5}]}), [NESTED])[0]
+
+
+def test_nanoseconds_inside_of_others_need_no_pandas(tmp_path: Path) -> None:
+    inside = pa.array(
+        [{"a": 0.5, "t": 1_700_000_000_123_456_789}], pa.struct({"a": pa.float64(), "t": pa.timestamp("ns")})
+    )
+    pq.write_table(pa.table({"o": inside}), tmp_path / "rows.parquet")
+    program = f"""
+import sys
+sys.modules["pandas"] = type(sys)("pandas")  # Arrow asks whether it is there; it is too old to be used
+sys.modules["pandas"].__version__ = "0.1"
+from assay.frames.counts import count_source
+from tests.frames.test_counts import NESTED
+print(count_source({str(tmp_path / "rows.parquet")!r}, [NESTED])[0]["o.a"])
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert run.stdout == "[1, 0, 0, 0, 0, 0]\n", run.stderr
+
+
 @pytest.mark.parametrize("zone", ["+14:00", "-12:00", None])
 @pytest.mark.parametrize("second", [253_402_300_799, -62_135_596_800], ids=["the last of 9999", "the first of 1"])
 def test_a_moment_that_python_has_a_value_for_in_some_zones(second: int, zone: str | None) -> None:

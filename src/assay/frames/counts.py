@@ -133,16 +133,26 @@ def _with_times_of_python(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Columns of moments as Python has them: to the microsecond; where it has none for one, their texts."""
     import pyarrow as pa
 
-    columns = [_times_of_python(array) if pa.types.is_timestamp(array.type) else array for array in batch.columns]
+    columns = [_times_of_python(array) if _holds_times(array.type) else array for array in batch.columns]
     if all(array is given for array, given in zip(columns, batch.columns, strict=True)):
         return batch
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _holds_times(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    if pa.types.is_nested(kind):
+        return any(_holds_times(kind.field(i).type) for i in range(kind.num_fields))
+    return bool(pa.types.is_timestamp(kind))
 
 
 def _times_of_python(array: pa.Array) -> pa.Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if pa.types.is_nested(array.type):
+        return plain(array.take(pa.array(range(len(array)))))  # which begins at its children's beginning
     unit = array.type.unit
     if unit == "ns":  # they reach from 1677 to 2262 alone
         return array.cast(pa.timestamp("us", array.type.tz), safe=False)
