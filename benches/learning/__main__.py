@@ -40,7 +40,7 @@ _AGRAWAL: Final = {
     "hyears": "1 + floor(30 * u(i, 8))::BIGINT",
     "loan": "500000 * u(i, 9)",
 }
-#: What the columns of a wide table are, in turn.
+#: What the columns of a wide table are, in turn. They cost unlike much: only widths that have as many of each can be compared.
 _KINDS: Final = (
     "-ln(1 - u(i, {k}))",
     "floor(1000 * u(i, {k}))::BIGINT",
@@ -50,7 +50,11 @@ _KINDS: Final = (
     "CASE WHEN u(i, {k}) < 0.9 THEN floor(50 * u(i, {k}))::BIGINT END",
     "u(i, {k}) < 0.3",
     "hash(i * 1009 + {k})::VARCHAR",
+    "TIMESTAMP '2024-01-01' + to_seconds(floor(31622400 * u(i, {k}))::BIGINT)",
+    "DATE '2024-01-01' + floor(366 * u(i, {k}))::INTEGER",
 )
+#: The widths of the wide tables, as parts of the widest.
+_WIDTHS: Final = (4, 2, 1)
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,8 @@ def _markdown(learned: Sequence[Learned]) -> str:
 _HEAD: Final = """# Results
 
 Written by `python -m benches.learning`. DuckDB may use 1 GB, its default here, and all cores; other programs may have used them
-beside us. Wide tables have columns of all kinds in turn: floats, whole numbers, decimals, categories, codes, nulls, booleans, identifiers.
+beside us. Wide tables have columns of all kinds in turn: floats, whole numbers, decimals, categories, codes, nulls, booleans, identifiers,
+moments, dates: as many of each.
 """
 
 
@@ -172,11 +177,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     parser.add_argument("--learn", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.columns < 1 or given.columns % (least := max(_WIDTHS) * len(_KINDS)):
+        parser.error(f"--columns must be a multiple of {least}, so that each table has as many columns of each kind")
     if given.learn:
         print(json.dumps(_learn(given.learn)))
         return
     longer = [measure(given.rows // part) for part in (16, 4, 1)]
-    wider = [measure(given.wide_rows, max(1, given.columns // part)) for part in (4, 2, 1)]
+    wider = [measure(given.wide_rows, given.columns // part) for part in _WIDTHS]
     parts = [
         _HEAD,
         machine(_PACKAGES),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +95,82 @@ def test_a_moment_that_python_has_no_value_for(second: int) -> None:
     table = pa.table({"s": pa.array([0, second, None], pa.timestamp("s", "UTC")), "a": [0.5, 1.5, 9.0]})
     (counts,) = count_source(table, [CONTRACT])
     assert counts == {"a": [1, 1, 0, 0, 1, 0], "s": [0, 1, 0, 0, 2]}
+
+
+NANOSECONDS = [0, 1, None, 1_700_000_000_123_456_789]
+
+
+@pytest.mark.parametrize("zone", ["UTC", None])
+def test_moments_to_the_nanosecond_are_counted_as_those_to_the_microsecond(zone: str | None) -> None:
+    lagging = Contract.parse(
+        {"type": "object", "properties": {"s": {"x-assay": bins(edges=[10], low=0, high=100, lag="date-time")}}}
+    )
+    own = pa.array(NANOSECONDS, pa.timestamp("ns", zone))
+    for moments in (own, own.cast(pa.timestamp("us", zone), safe=False)):
+        flat, of_lag, nested = count_source(
+            pa.table({"s": moments, "o": [{"a": 1.0}] * 4}), [CONTRACT, lagging, NESTED]
+        )
+        assert flat["s"] == [0, 1, 0, 0, 3]
+        assert of_lag["s"] == [0, 0, 1, 0, 3, 0]
+        assert nested["o.a"] == [4, 0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("unit", ["ns", "us"])
+def test_moments_need_no_pandas(tmp_path: Path, unit: str) -> None:
+    # Arrow makes pandas' values of nanoseconds where it can, and without it raises an error.
+    moments = pa.array(NANOSECONDS, pa.timestamp("ns", "UTC")).cast(pa.timestamp(unit, "UTC"), safe=False)
+    pq.write_table(pa.table({"s": moments}), tmp_path / "rows.parquet")
+    contract = {"type": "object", "properties": {"s": {"x-assay": bins(values=["x"])}}}
+    program = f"""
+import sys
+from assay.contract.document import Contract
+from assay.frames.counts import count_source
+(counts,) = count_source({str(tmp_path / "rows.parquet")!r}, [Contract.parse({contract!r})])
+print(counts, "pandas" in sys.modules)
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout == "{'s': [0, 1, 0, 0, 3]} False\n"
+
+
+@pytest.mark.parametrize(
+    "moments", [pa.array([None, 2**40], pa.timestamp("s")), pa.array([1, 1_001], pa.timestamp("ns"))]
+)
+def test_moments_inside_of_others(moments: pa.Array) -> None:
+    inside = pa.StructArray.from_arrays([pa.array([0.5, 200.0]), moments], ["a", "t"])
+    table = pa.table({"o": inside, "l": pa.ListArray.from_arrays([0, 1, 2], moments)})
+    twice = pa.concat_tables([table, table]).combine_chunks()
+    (counts,) = count_source(twice.slice(1, 2), [NESTED])  # it begins within
+    assert counts == count_source(pa.table({"o": [{"a": 200.0}, {"a": 0.5}]}), [NESTED])[0]
+
+
+def test_nanoseconds_inside_of_others_need_no_pandas(tmp_path: Path) -> None:
+    inside = pa.array(
+        [{"a": 0.5, "t": 1_700_000_000_123_456_789}], pa.struct({"a": pa.float64(), "t": pa.timestamp("ns")})
+    )
+    pq.write_table(pa.table({"o": inside}), tmp_path / "rows.parquet")
+    program = f"""
+import sys
+sys.modules["pandas"] = type(sys)("pandas")  # Arrow asks whether it is there; it is too old to be used
+sys.modules["pandas"].__version__ = "0.1"
+from assay.frames.counts import count_source
+from tests.frames.test_counts import NESTED
+print(count_source({str(tmp_path / "rows.parquet")!r}, [NESTED])[0]["o.a"])
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert run.stdout == "[1, 0, 0, 0, 0, 0]\n", run.stderr
+
+
+@pytest.mark.parametrize("zone", ["+14:00", "-12:00", None])
+@pytest.mark.parametrize("second", [253_402_300_799, -62_135_596_800], ids=["the last of 9999", "the first of 1"])
+def test_a_moment_that_python_has_a_value_for_in_some_zones(second: int, zone: str | None) -> None:
+    moments = pa.array([0, second, None], pa.timestamp("s", zone))
+    for table, contract in (
+        (pa.table({"s": moments}), CONTRACT),
+        (pa.table({"s": moments, "o": [{"a": 1.0}] * 3}), NESTED),
+    ):
+        (counts,) = count_source(table, [contract])
+        assert counts.get("s", [0, 1, 0, 0, 2]) == [0, 1, 0, 0, 2]
+        assert counts.get("o.a", [3, 0, 0, 0, 0, 0]) == [3, 0, 0, 0, 0, 0]
 
 
 def test_a_column_of_json(tmp_path: Path) -> None:

@@ -26,6 +26,9 @@ __all__ = ["Counts", "count_source", "count_stored"]
 Counts: TypeAlias = dict[str, list[int]]
 
 _ROWS: Final = 65_536
+#: From the second day of the year 1 to the last but one of 9999, in seconds since 1970: Python has them in every zone.
+_FIRST_S: Final = -62_135_596_800 + 86_400
+_END_S: Final = 253_402_300_800 - 86_400
 _OWN: Final = frozenset(name for name, _ in META_COLUMNS)
 
 
@@ -127,26 +130,37 @@ def _plain(array: pa.Array) -> pa.Array:
 
 
 def _with_times_of_python(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Columns of moments, some of which Python has no value for (years beyond 1 to 9999), are their texts instead."""
+    """Columns of moments as Python has them: to the microsecond; where it has none for one, their texts."""
     import pyarrow as pa
 
-    columns = [plain(array) if _is_beyond_python(array) else array for array in batch.columns]
+    columns = [_times_of_python(array) if _holds_times(array.type) else array for array in batch.columns]
     if all(array is given for array, given in zip(columns, batch.columns, strict=True)):
         return batch
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
-def _is_beyond_python(array: pa.Array) -> bool:
+def _holds_times(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    if pa.types.is_nested(kind):
+        return any(_holds_times(kind.field(i).type) for i in range(kind.num_fields))
+    return bool(pa.types.is_timestamp(kind))
+
+
+def _times_of_python(array: pa.Array) -> pa.Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if not pa.types.is_timestamp(array.type):
-        return False
-    try:
-        pc.min_max(array).as_py()
-    except (OverflowError, ValueError):
-        return True
-    return False
+    if pa.types.is_nested(array.type):
+        return plain(array.take(pa.array(range(len(array)))))  # which begins at its children's beginning
+    unit = array.type.unit
+    if unit == "ns":  # they reach from 1677 to 2262 alone
+        return array.cast(pa.timestamp("us", array.type.tz), safe=False)
+    # Not as Python's values: to make one of them, Arrow would load pandas.
+    ends = pc.min_max(array.cast(pa.int64())).as_py()
+    per_second = {"s": 1, "ms": 10**3, "us": 10**6}[unit]
+    is_beyond = ends["min"] is not None and (ends["min"] < _FIRST_S * per_second or ends["max"] >= _END_S * per_second)
+    return plain(array) if is_beyond else array
 
 
 def _with_values(row: dict[str, Any], json_columns: frozenset[str]) -> dict[str, Any]:

@@ -111,7 +111,7 @@ class Binner:
         return counts
 
     def count_array(self, array: pa.Array, now_s: float | None = None) -> list[int]:
-        """The same for an Arrow column of integers, doubles, booleans or strings, without a Python object a value."""
+        """The same for an Arrow column of integers, doubles, booleans, strings or times, without a Python object a value."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -121,6 +121,9 @@ class Binner:
         present = array.drop_null() if array.null_count else array
         if self._edges is not None and pa.types.is_integer(array.type) | pa.types.is_floating(array.type):
             self._add_places(present.cast(pa.float64()).to_numpy(zero_copy_only=False), counts)
+            return counts
+        if pa.types.is_temporal(array.type):  # no number, no text
+            counts[self._other] = len(present)
             return counts
         for pair in pc.value_counts(present):
             counts[self.index(pair["values"].as_py())] += pair["counts"].as_py()

@@ -8,6 +8,7 @@ day, and `maxLength` sees to the rest.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Final
 
@@ -21,6 +22,9 @@ SHAPES_KEPT: Final = 20
 _LONGEST: Final = 64
 #: So many rows are looked at first.
 _FIRST: Final = 2_000
+#: So many shapes, each of that share of them, all rows are held against before a shape is made.
+_USUAL: Final = 3
+_OFTEN: Final = 0.1
 _RUNS: Final = (("[0-9]+", "0"), ("[A-Z]+", "A"), ("[a-z]+", "a"))
 _CLASSES: Final = {"0": "[0-9]+", "A": "[A-Z]+", "a": "[a-z]+"}
 
@@ -32,10 +36,24 @@ def counted(engine: Engine, relation: str, expr: str) -> tuple[tuple[str, int], 
         shape = f"regexp_replace({shape}, '{run}', '{letter}', 'g')"
 
     # Where the first rows have too many already, the rest is spared.
-    if _are_too_many({each for (each,) in engine.first(relation, [shape], _FIRST) if each is not None}):
+    first = Counter(each for (each,) in engine.first(relation, [shape], _FIRST) if each is not None)
+    if _are_too_many(first):
         return ()
-    found = engine.counted(relation, shape, "VARCHAR", where=f"WHERE {expr} IS NOT NULL", most=SHAPES_KEPT + 1)
+    usual = [each for each, rows in first.most_common(_USUAL) if rows >= _OFTEN * first.total()]
+    found = engine.counted(
+        relation, _told(expr, usual, shape), "VARCHAR", where=f"WHERE {expr} IS NOT NULL", most=SHAPES_KEPT + 1
+    )
     return () if _are_too_many([each for each, _ in found]) else tuple(found)
+
+
+def _told(expr: str, usual: Sequence[str], shape: str) -> str:
+    """SQL for the shape of a text: what matches that of a usual one has it, which costs a fourth of making it."""
+    whens = (f"WHEN regexp_full_match({expr}, {_sql_text(pattern([each]))}) THEN {_sql_text(each)}" for each in usual)
+    return f"CASE {' '.join(whens)} ELSE {shape} END" if usual else shape
+
+
+def _sql_text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _are_too_many(found: Collection[str]) -> bool:
