@@ -15,7 +15,7 @@ from assay.contract.document import Contract
 from assay.contract.versions import Active
 from assay.frames.history import History
 from assay.store.embedded import open_duckdb
-from tests.conftest import Bench, Service
+from tests.conftest import Bench, Service, until
 
 BINS = {"rows": 1000, "edges": [1.0, 2.0], "share": {"b0": 0.5, "b1": 0.5}, "low": 0.0, "high": 3.0}
 NAMES = {"rows": 1000, "values": ["x", "y"], "share": {"x": 0.5, "y": 0.5}}
@@ -108,9 +108,13 @@ def test_the_store_says_what_the_service_counted(bench: Bench, properties: dict[
         with pa.ipc.new_stream(sink, rows.schema) as writer:
             writer.write_table(rows)
         service.send("/collect/d", sink.getvalue().to_pybytes(), "application/vnd.apache.arrow.stream")
-        seen = counts_of(service, "d")
-        assert sum(value for name, value in seen.items() if name.startswith("assay_events")) == 2 * len(EVENTS) + 7
-        assert history_of(service, contract, Active(1, mode)) == seen
+        service.flush()  # what was answered is counted a moment later
+
+        def events() -> float:
+            return sum(value for name, value in counts_of(service, "d").items() if name.startswith("assay_events"))
+
+        assert until(lambda: events() == 2 * len(EVENTS) + 7)
+        assert history_of(service, contract, Active(1, mode)) == counts_of(service, "d")
 
 
 def test_another_contract_judges_what_came(bench: Bench) -> None:
