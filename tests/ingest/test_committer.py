@@ -31,6 +31,7 @@ class Gate(Log):
         self.entered = threading.Semaphore(0)
         self.fault: Exception | None = None
         self.transactions: list[int] = []
+        self.freed: list[int] = []
 
     def append(
         self,
@@ -47,6 +48,12 @@ class Gate(Log):
         super().append(records, keys=keys, pieces=pieces, free_through=free_through)
         if records:
             self.transactions.append(len(records))
+        if free_through:
+            self.freed.append(free_through)
+
+    def free(self, through: int) -> None:
+        super().free(through)
+        self.freed.append(through)
 
     def probe(self) -> None:
         if self.fault is not None:
@@ -306,6 +313,30 @@ def test_what_the_log_holds_is_bounded_until_it_is_freed(make: Callable[..., Des
     assert until(lambda: desk.committer.gauges()["log_events"] == 0)
     desk.submit(2, size=400)
     assert desk.ends(2)
+
+
+def test_what_is_taken_out_waits_in_portions_for_whoever_sends(make: Callable[..., Desk]) -> None:
+    desk = make(log=1 << 30, pending=1 << 30)
+    for number in range(6):
+        desk.submit(number, size=1 << 20)
+    assert desk.ends(*range(6))
+    desk.shut(6)
+    desk.committer.free(5)
+    desk.submit(7)
+    desk.log.open.set()
+    assert desk.ends(6, 7)
+    assert until(lambda: desk.committer.gauges()["log_events"] == 3)
+    assert desk.log.freed == [1, 2, 3, 4, 5]
+
+
+def test_a_stop_takes_out_what_is_left(make: Callable[..., Desk]) -> None:
+    desk = make(log=1 << 30, pending=1 << 30)
+    for number in range(3):
+        desk.submit(number, size=1 << 20)
+    assert desk.ends(0, 1, 2)
+    desk.committer.free(3)
+    desk.committer.stop()
+    assert desk.log.live() == (0, 0, None)
 
 
 def test_a_stop_commits_what_waits_and_takes_nothing_more(make: Callable[..., Desk]) -> None:

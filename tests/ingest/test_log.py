@@ -125,6 +125,20 @@ def test_live_counts_what_the_store_has_not(make_log: MakeLog, path: Path) -> No
         assert log.live() == (0, 0, None)
 
 
+def test_records_are_taken_out_in_portions_that_nobody_notices(make_log: MakeLog, path: Path) -> None:
+    with make_log(path) as log:
+        log.append([record(b"x" * (600 << 10)) for _ in range(5)])
+        assert [log.portion(through) for through in (5, 3, 2, 1)] == [2, 2, 2, 1]
+        log.free(2)
+        assert log.portion(5) == 4
+        log.free(4)
+        assert log.portion(9) == 9  # it is the last
+        log.append([record(b"x") for _ in range(1_500)])
+        assert log.portion(1_505) == 5 + 999
+        log.free(1_004)
+        assert log.portion(1_505) == 1_505
+
+
 def test_an_emptied_log_gives_its_space_back(make_log: MakeLog, path: Path) -> None:
     with make_log(path) as log:
         for _ in range(24):

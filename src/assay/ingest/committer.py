@@ -26,6 +26,7 @@ from assay.ingest.validate import Judge
 __all__ = ["Committer", "Loop", "OnCommitted", "Singles"]
 
 _PROBE_S: Final = 0.5
+_MEASURE_S: Final = 0.5
 #: A commit that the event loop may wait for.
 _QUICK_S: Final = 0.002
 #: Of tickets beyond this size as many share a transaction as come to `_ENOUGH_BYTES`: some ten milliseconds' writing.
@@ -69,7 +70,9 @@ class Committer:
         self._loop: Loop | None = None
         self._waiting: list[Ticket] = []
         self._later: list[Ticket] = []  # of these, what the last transaction had no room for
-        self._free_through = 0
+        self._free_through = 0  # up to there the store has everything
+        self._freed_through = 0  # and up to there it is taken out
+        self._measured_at = 0.0
         self._dropped: list[str] = []
         self._idle = False
         self._committing = threading.Lock()  # held by whoever commits or counts: nearly always the thread
@@ -133,7 +136,7 @@ class Committer:
             self._wake.put(None)
 
     def free(self, through: int) -> None:
-        """The store has the records up to `through`: take them out with the next transaction, or soon."""
+        """The store has the records up to `through`: take them out with the next transactions, or soon."""
         self._free_through = max(self._free_through, through)
         self._wake.put(None)
 
@@ -154,7 +157,7 @@ class Committer:
 
     def _run(self) -> None:
         while True:
-            is_busy = self._waiting or self._later or self._free_through or self._dropped or self._uncounted
+            is_busy = self._waiting or self._later or self._is_to_free or self._dropped or self._uncounted
             if not (is_busy or self._stopping or not self._log.is_clean):
                 self._sleep()
             with self._committing:
@@ -166,7 +169,7 @@ class Committer:
         dropped, self._dropped = self._dropped, []  # before the tickets: none comes after its request was dropped
         tickets, self._waiting = self._waiting, []
         tickets, self._later = _share(self._later + tickets)
-        free_through, self._free_through = self._free_through, 0
+        free_through = self._log.portion(self._free_through) if self._is_to_free else 0
         uncounted, self._uncounted = self._uncounted, []
         for count in uncounted:
             count()
@@ -235,7 +238,7 @@ class Committer:
         if error is not None and free_through:
             self._free(free_through)  # alone: it needs less room, and may have the reserve
         elif free_through:
-            self._measure()
+            self._note_freed(free_through)
         return count
 
     def _count(self, count: Callable[[], None]) -> None:
@@ -262,13 +265,24 @@ class Committer:
             self._log.free(through)
         except LogFailed as failure:
             self.failure = failure
-            if not self._stopping:  # at the next start the store's mark says what may go
-                self._free_through = max(self._free_through, through)
+            if self._stopping:  # at the next start the store's mark says what may go
+                self._freed_through = self._free_through
+            else:
                 time.sleep(_PROBE_S)
             return
-        self._measure()
+        self._note_freed(through)
         if self.failure is not None:
             self._probe()  # there may be room again
+
+    @property
+    def _is_to_free(self) -> bool:
+        return self._free_through > self._freed_through
+
+    def _note_freed(self, through: int) -> None:
+        """It is measured anew at the end of many portions, as that looks at all that is left."""
+        self._freed_through = through
+        if not self._is_to_free or time.monotonic() > self._measured_at + _MEASURE_S:
+            self._measure()
 
     def _sweep(self) -> None:
         """Take out some of what nobody needs, between two transactions that somebody waits for."""
@@ -289,6 +303,7 @@ class Committer:
                 self._oldest_us = record.received_us
 
     def _measure(self) -> None:
+        self._measured_at = time.monotonic()
         self._live_events, self._live_bytes, self._oldest_us = self._log.live()
 
 
