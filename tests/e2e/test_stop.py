@@ -147,6 +147,8 @@ def test_a_stop_is_heard_whenever_it_comes_while_it_starts(service: Service, num
         service.begin()
         time.sleep(1.2 * service.starts[0] * turn / 10)
         codes.append(service.terminate(10, number=number))
-    # Before its own first line it ends as any process does: nothing was opened yet.
-    assert set(codes) <= {0, -number, 128 + number}, codes
+    # Before its own first line it ends as any process does: nothing was opened yet. Where Python itself was still starting,
+    # a Ctrl-C is Python's own fatal error.
+    early = {1} if "Fatal Python error: init_import_site" in service.said else set()
+    assert set(codes) <= {0, -number, 128 + number} | early, codes
     assert codes[-1] == 0
