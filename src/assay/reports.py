@@ -137,7 +137,7 @@ def _of_dataset(workspace: Workspace, report: Report, dataset: str) -> Report:
 
 def _over_time(con: duckdb.DuckDBPyConnection, dataset: str) -> tuple[list[Bar], float]:
     """What was stored, flagged and refused in each of at most sixty stretches of time, and how long one is."""
-    from assay.store.columns import quoted
+    from assay.sql import quoted, sql_text
 
     tables = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables() WHERE NOT internal").fetchall()}
     parts = []
@@ -145,7 +145,7 @@ def _over_time(con: duckdb.DuckDBPyConnection, dataset: str) -> tuple[list[Bar],
         stored = f"SELECT epoch(_collected_at) AS t, CASE WHEN _violations IS NULL THEN 0 ELSE 1 END AS kind FROM {quoted(dataset)}"
         parts.append(stored)
     if "_quarantine" in tables:
-        refused = f"SELECT epoch(received_at) AS t, 2 AS kind FROM _quarantine WHERE dataset = '{dataset}' AND replayed_at IS NULL"
+        refused = f"SELECT epoch(received_at) AS t, 2 AS kind FROM _quarantine WHERE dataset = {sql_text(dataset)} AND replayed_at IS NULL"
         parts.append(refused)
     if not parts:
         return [], 0.0

@@ -22,6 +22,7 @@ from assay.contract.versions import Active, Mode, Versions, is_dataset_name, swi
 from assay.errors import LogFailed, ServiceError, StoreFailed, StoreLocked, UnknownDataset, UsageError
 from assay.rendering import Rendering
 from assay.settings import Settings
+from assay.sql import sql_text
 
 if TYPE_CHECKING:
     import duckdb
@@ -382,7 +383,7 @@ class Workspace:
             if "_learning" in tables:
                 since_s = 0.0 if begun is None else begun.timestamp()
                 waiting = (
-                    f"(SELECT body, received_at FROM _learning WHERE dataset = '{dataset}'"
+                    f"(SELECT body, received_at FROM _learning WHERE dataset = {sql_text(dataset)}"
                     f" AND received_at >= to_timestamp({since_s}))"
                 )
                 if _has_rows(con, waiting):

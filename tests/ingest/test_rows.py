@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from assay.contract.document import Contract
 from assay.ingest.decode import decode_event
 from assay.ingest.rows import Rows, to_json
-from assay.store.columns import columns, quoted, sql_type
+from assay.sql import quoted
+from assay.store.columns import columns, sql_type
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 

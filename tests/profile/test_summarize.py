@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from assay.profile.document import FieldProfile, Numbers, Profile
 from assay.profile.engine import Duck
-from assay.profile.summarize import measure_table, quoted, summarize, summarize_events
+from assay.profile.summarize import measure_table, summarize, summarize_events
+from assay.sql import quoted
 
 Connection = duckdb.DuckDBPyConnection
 reuse = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)

@@ -15,8 +15,9 @@ from assay.contract.words import rule_in_words
 from assay.exchange.carried import Exported
 from assay.exchange.conditions import MANY_TYPES, NO_COLUMN, Condition, left_out, may_be_null, passing, rules_below
 from assay.exchange.sql_events import macros
-from assay.exchange.sql_values import literal_in, of_integer, of_number, of_text, text_in_sql
-from assay.store.columns import Column, columns, quoted, sql_type
+from assay.exchange.sql_values import literal_in, of_integer, of_number, of_text
+from assay.sql import quoted, sql_text
+from assay.store.columns import Column, columns, sql_type
 
 __all__ = ["to_sql"]
 
@@ -107,7 +108,7 @@ def _of_struct(label: str, field: Field, column: Column, x: str) -> Iterator[Con
         if part is None or part.field is not child:
             yield from rules_below(below, child, NO_COLUMN)
             continue
-        inner = f"struct_extract({x}, {text_in_sql(child.name)})"
+        inner = f"struct_extract({x}, {sql_text(child.name)})"
         if child.required and not may_be_null(child):
             yield Condition(below, "required", f"{x} IS NULL OR {inner} IS NOT NULL")
         yield from _checks(below, child, part, inner)

@@ -12,8 +12,9 @@ from assay.contract.document import Contract, Field
 from assay.contract.outside import judge
 from assay.exchange.conditions import Condition
 from assay.exchange.schemas import schema_of
-from assay.exchange.sql_values import number_in_sql, of_integer, of_number, of_text, text_in_sql
-from assay.store.columns import Column, quoted
+from assay.exchange.sql_values import number_in_sql, of_integer, of_number, of_text
+from assay.sql import quoted, sql_text
+from assay.store.columns import Column
 
 __all__ = ["macros"]
 
@@ -29,12 +30,12 @@ def macros(contract: Contract, columns: Sequence[Column]) -> str:
     names = {column.name: quoted(column.name) for column in columns}
     fields = "".join(f",\n    {_member('_event', name)} AS {alias}" for name, alias in names.items())
     holds = "\n    AND ".join(_object(contract.root, "_event", 0, names))
-    refusal = text_in_sql(f"{contract.dataset} does not accept the event ")
+    refusal = sql_text(f"{contract.dataset} does not accept the event ")
     return (
         f"\nCREATE MACRO {accepts}(_json) AS (\n  SELECT coalesce({holds}, FALSE)\n"
         f"  FROM (SELECT _event{fields}\n  FROM (SELECT TRY_CAST(_json AS JSON) AS _event))\n);\n"
         f"\nCREATE MACRO {row}(_json) AS CASE WHEN {accepts}(_json)\n"
-        f"  THEN from_json(_json, {text_in_sql(structure)})\n"
+        f"  THEN from_json(_json, {sql_text(structure)})\n"
         f"  ELSE error({refusal} || coalesce(_json::VARCHAR, 'NULL'))\nEND;\n"
     )
 
@@ -47,7 +48,7 @@ def _structure(column: Column) -> Any:
 
 
 def _member(x: str, name: str) -> str:
-    return f"json_extract({x}, {text_in_sql('/' + name.replace('~', '~0').replace('/', '~1'))})"
+    return f"json_extract({x}, {sql_text('/' + name.replace('~', '~0').replace('/', '~1'))})"
 
 
 def _holds(field: Field, x: str, depth: int) -> str:
@@ -119,7 +120,7 @@ def _object(field: Field, x: str, depth: int, names: Mapping[str, str] = Mapping
         elif holds != _ANYTHING:
             found.append(f"({value} IS NULL OR {holds})")
     if not field.additional:
-        known = ", ".join(text_in_sql(child.name) for child in field.properties)
+        known = ", ".join(sql_text(child.name) for child in field.properties)
         found.append(f"list_has_all([{known}], json_keys({x}))" if known else f"len(json_keys({x})) = 0")
     return [each for each in found if each != _ANYTHING]
 
@@ -137,7 +138,7 @@ def _listed(field: Field, x: str) -> str:
     """One of the values that pass the field's other rules; lists and objects by their text without blanks."""
     takes = judge(replace(field, required=False))
     passing = [value for value in field.enum or () if takes(value)]
-    texts = [text_in_sql(value) for value in passing if isinstance(value, str)]
+    texts = [sql_text(value) for value in passing if isinstance(value, str)]
     numbers = [value for value in passing if isinstance(value, int | float) and not isinstance(value, bool)]
     kinds = []
     if texts:
@@ -158,7 +159,7 @@ def _equal(value: Any, x: str) -> str:
         parts = [_equal(each, _member(x, name)) for name, each in value.items()]
         return " AND ".join([f"json_type({x}) = 'OBJECT'", f"len(json_keys({x})) = {len(value)}", *parts])
     if isinstance(value, str):
-        return f"json_type({x}) = 'VARCHAR' AND ({x} ->> '$') = {text_in_sql(value)}"
+        return f"json_type({x}) = 'VARCHAR' AND ({x} ->> '$') = {sql_text(value)}"
     if isinstance(value, int | float) and not isinstance(value, bool):
         return f"{_NUMBERS.format(x=x)} AND TRY_CAST({x} ->> '$' AS DOUBLE) = {number_in_sql(value)}"
-    return f"{x}::VARCHAR = {text_in_sql(json.dumps(value))}"
+    return f"{x}::VARCHAR = {sql_text(json.dumps(value))}"

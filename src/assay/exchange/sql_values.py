@@ -11,9 +11,10 @@ from assay.contract.document import Field
 from assay.contract.patterns import to_re2, to_rust
 from assay.contract.structs import limits
 from assay.exchange.conditions import Condition
+from assay.sql import sql_text
 from assay.types import format_pattern
 
-__all__ = ["literal_in", "number_in_sql", "of_integer", "of_number", "of_text", "text_in_sql"]
+__all__ = ["literal_in", "number_in_sql", "of_integer", "of_number", "of_text"]
 
 INT64: Final = range(-(2**63), 2**63)
 
@@ -23,16 +24,10 @@ def literal_in(value: Any, kind: str) -> str | None:
     if kind == "BOOLEAN":
         return str(value).upper()
     if kind == "VARCHAR":
-        return text_in_sql(value)
+        return sql_text(value)
     if kind == "BIGINT":
         return str(int(value)) if int(value) in INT64 else None
     return number_in_sql(value)
-
-
-def text_in_sql(value: str) -> str:
-    """A text in SQL, whatever is in it."""
-    parts = ("'" + part.replace("'", "''") + "'" for part in value.split("\0"))
-    return " || chr(0) || ".join(parts) if "\0" not in value else f"({' || chr(0) || '.join(parts)})"
 
 
 def number_in_sql(value: float) -> str:
@@ -59,7 +54,7 @@ def _matching(label: str, rule: str, pattern: str, x: str) -> Condition:
     refused = _refused(pattern)
     if refused is not None:
         return Condition(label, rule, why=f"RE2 does not take it: {refused}")
-    return Condition(label, rule, f"regexp_matches({x}, {text_in_sql(pattern)})")
+    return Condition(label, rule, f"regexp_matches({x}, {sql_text(pattern)})")
 
 
 @lru_cache(maxsize=256)

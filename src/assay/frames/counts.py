@@ -12,7 +12,8 @@ from assay.errors import UnknownDataset
 from assay.frames.sources import open_parts
 from assay.ingest.arrow_values import plain
 from assay.monitor.bins import Columns, binned_fields
-from assay.store.columns import META_COLUMNS, quoted
+from assay.sql import quoted
+from assay.store.columns import META_COLUMNS
 
 if TYPE_CHECKING:
     import duckdb

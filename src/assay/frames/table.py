@@ -13,7 +13,8 @@ from assay.frames.check import note
 from assay.frames.report import Report
 from assay.frames.soft import Soft
 from assay.frames.verdict import Verdict
-from assay.store.columns import META_COLUMNS, quoted
+from assay.sql import quoted
+from assay.store.columns import META_COLUMNS
 from assay.store.tables import later_columns
 
 if TYPE_CHECKING:

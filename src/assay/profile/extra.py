@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from assay.profile.engine import Engine
-from assay.profile.measure import quoted
 from assay.profile.shred import pointer
+from assay.sql import quoted, sql_text
 
 __all__ = ["is_json", "put_together"]
 
@@ -41,7 +41,7 @@ def put_together(
         return relation
     rest = f"CASE WHEN json_valid({quoted(extra)}) THEN {quoted(extra)}::JSON END"
     keys = f"(SELECT unnest(json_keys({rest})) AS k FROM {relation} WHERE {quoted(extra)} IS NOT NULL)"
-    names = ", ".join("'" + name.replace("'", "''") + "'" for name in could)
+    names = ", ".join(map(sql_text, could))
     whole = {
         column: f"coalesce(json_extract({rest}, {pointer(name)}), {_as_json(quoted(column), sql_type)})::JSON AS {quoted(column)}"
         for name, _ in engine.counted(keys, "k", "VARCHAR", where=f"WHERE k IN ({names})")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from assay.profile.engine import Engine, Term
+from assay.sql import sql_text
 from assay.types import format_pattern
 
 __all__ = ["counted"]
@@ -28,6 +29,6 @@ def counted(engine: Engine, relation: str, expr: str, ends: Sequence[str]) -> di
     found = {}
     for name, glance in _GLANCE.items():
         if all(re.fullmatch(glance, end) for end in ends):
-            pattern = format_pattern(name).replace("'", "''")
-            (found[name],) = engine.ask(relation, [Term(f"count_if(regexp_full_match({expr}, '{pattern}'))")])
+            matches = f"regexp_full_match({expr}, {sql_text(format_pattern(name))})"
+            (found[name],) = engine.ask(relation, [Term(f"count_if({matches})")])
     return found

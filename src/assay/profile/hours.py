@@ -15,7 +15,8 @@ from assay.profile import seasons
 from assay.profile.document import Profile
 from assay.profile.engine import Duck
 from assay.profile.merge import merge
-from assay.profile.summarize import quoted, summarize
+from assay.profile.summarize import summarize
+from assay.sql import quoted
 
 if TYPE_CHECKING:
     import duckdb

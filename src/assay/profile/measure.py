@@ -26,7 +26,7 @@ from typing import Any, Final, Literal, TypeAlias
 from assay.profile.document import Number, Numbers
 from assay.profile.engine import COUNT, Engine, Term, Whole, distinct, estimate, extremes, quantiles, tally
 
-__all__ = ["Column", "Columns", "Kind", "cut", "literal", "quoted"]
+__all__ = ["Column", "Columns", "Kind", "cut", "literal"]
 
 Kind: TypeAlias = Literal["integer", "float", "text", "temporal", "boolean", "count"]
 
@@ -55,11 +55,6 @@ _FIRST: Final = {
 }
 #: An SQL expression that is a column of the relation, and takes no work to have.
 _NAME: Final = re.compile(r'\w+|"(?:[^"]|"")+"')
-
-
-def quoted(name: str) -> str:
-    """A name as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def literal(value: Number) -> str:

@@ -23,6 +23,7 @@ from assay.profile.files import (
     reason,
 )
 from assay.profile.summarize import summarize, summarize_events
+from assay.sql import sql_text
 
 if TYPE_CHECKING:
     import duckdb
@@ -57,7 +58,7 @@ def profile_parquet(paths: Sequence[str | Path], *, dataset: str = "", progress:
     Raises:
         UsageError: there are none, or they cannot be read.
     """
-    files = ", ".join(_sql_text(file) for file in parquet_files(paths))
+    files = ", ".join(sql_text(file) for file in parquet_files(paths))
     with _connected(", ".join(map(str, paths))) as con:
         relation = f"read_parquet([{files}], union_by_name = true)"
         return summarize(con, relation, dataset=dataset, progress=progress)
@@ -151,7 +152,7 @@ def _distinct(names: list[str]) -> list[str]:
 
 def _of_file(con: duckdb.DuckDBPyConnection, path: Path, dataset: str, progress: Progress | None) -> Profile:
     kind = file_kind(path)
-    text = _sql_text(path)
+    text = sql_text(path)
     if kind in {"json", "lines"}:
         return _of_json(con, path, kind, dataset, progress)
     if kind == "csv":
@@ -166,7 +167,7 @@ def _of_json(
 ) -> Profile:
     import duckdb
 
-    read = f"read_json_objects({_sql_text(path)}, format = '{json_shape(path, kind)}')"
+    read = f"read_json_objects({sql_text(path)}, format = '{json_shape(path, kind)}')"
     try:
         return summarize_events(con, f"(SELECT json AS body FROM {read})", dataset=dataset, progress=progress)
     except duckdb.InvalidInputException as error:
@@ -177,7 +178,3 @@ def _of_json(
 
 #: Where DuckDB saw malformed JSON; it counts otherwise than people do.
 _PLACE: Final = re.compile(r" in file \".*\", at byte \d+ in (?:line|record/value) \d+: ")
-
-
-def _sql_text(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"

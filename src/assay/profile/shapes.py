@@ -13,6 +13,7 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from assay.profile.engine import Engine
+from assay.sql import sql_text
 
 __all__ = ["SHAPES_KEPT", "counted", "pattern"]
 
@@ -48,12 +49,8 @@ def counted(engine: Engine, relation: str, expr: str) -> tuple[tuple[str, int], 
 
 def _told(expr: str, usual: Sequence[str], shape: str) -> str:
     """SQL for the shape of a text: what matches that of a usual one has it, which costs a fourth of making it."""
-    whens = (f"WHEN regexp_full_match({expr}, {_sql_text(pattern([each]))}) THEN {_sql_text(each)}" for each in usual)
+    whens = (f"WHEN regexp_full_match({expr}, {sql_text(pattern([each]))}) THEN {sql_text(each)}" for each in usual)
     return f"CASE {' '.join(whens)} ELSE {shape} END" if usual else shape
-
-
-def _sql_text(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _are_too_many(found: Collection[str]) -> bool:

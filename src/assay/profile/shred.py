@@ -16,6 +16,7 @@ from assay.profile import lag, stretches
 from assay.profile.batch import Batch, Progress
 from assay.profile.document import FieldProfile
 from assay.profile.engine import Engine, Term, tally
+from assay.sql import sql_text
 
 __all__ = ["cells", "extracted", "number_column", "objects", "pointer"]
 
@@ -59,7 +60,7 @@ def extracted(relation: str, names: Sequence[str], *, timed: bool = False) -> st
 
 def pointer(name: str) -> str:
     """The JSON Pointer to a member, as SQL."""
-    return "'/" + name.replace("~", "~0").replace("/", "~1").replace("'", "''") + "'"
+    return sql_text("/" + name.replace("~", "~0").replace("/", "~1"))
 
 
 def cells(

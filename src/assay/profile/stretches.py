@@ -14,6 +14,7 @@ from assay.contract.evidence import Bins
 from assay.profile.document import FieldProfile, Stretches
 from assay.profile.histogram import bins
 from assay.profile.measure import literal
+from assay.sql import sql_text
 
 if TYPE_CHECKING:
     from assay.profile.batch import Batch
@@ -104,8 +105,7 @@ def _place(value: str, own: Bins) -> str:
         if isinstance(each, bool):
             whens.append(f"WHEN ({value}) = {each} THEN {place}")
         elif isinstance(each, str):
-            text = each.replace("'", "''")
-            whens.append(f"WHEN ({value})::VARCHAR = '{text}' THEN {place}")
+            whens.append(f"WHEN ({value})::VARCHAR = {sql_text(each)} THEN {place}")
         else:
             whens.append(f"WHEN ({value})::DOUBLE = {literal(float(each))} THEN {place}")
     return f"CASE {' '.join(whens)} ELSE {other} END"

@@ -15,14 +15,15 @@ from assay.profile.batch import Batch, Progress
 from assay.profile.document import FieldProfile, Profile
 from assay.profile.engine import Duck, Engine, Term
 from assay.profile.extra import is_json, put_together
-from assay.profile.measure import Kind, quoted
+from assay.profile.measure import Kind
 from assay.profile.relations import Related, find
 from assay.profile.roles import is_identifier
+from assay.sql import quoted, sql_text
 
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["Progress", "measure_table", "quoted", "summarize", "summarize_events"]
+__all__ = ["Progress", "measure_table", "summarize", "summarize_events"]
 
 _INTEGERS: Final = frozenset(
     ("tinyint", "smallint", "integer", "bigint", "hugeint", "utinyint", "usmallint", "uinteger", "ubigint")
@@ -258,7 +259,7 @@ def _plan_formatted(batch: Batch, name: str, expr: str, text_format: str) -> _Fi
 def _plan_struct(batch: Batch, name: str, expr: str, sql_type: Any) -> _Finish:
     slot = batch.ask(expr, "count")
     children = [
-        _plan(batch, child, f"struct_extract({expr}, '{child.replace(chr(39), chr(39) * 2)}')", child_type)
+        _plan(batch, child, f"struct_extract({expr}, {sql_text(child)})", child_type)
         for child, child_type in sql_type.children
         if child
     ]

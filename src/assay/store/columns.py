@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from assay.contract.document import Contract, Field
+from assay.sql import quoted
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["META_COLUMNS", "Column", "columns", "quoted", "sql_type"]
+__all__ = ["META_COLUMNS", "Column", "columns", "sql_type"]
 
 #: The columns that assay adds behind a contract's own: name, SQL type.
 META_COLUMNS: Final = (
@@ -78,11 +79,6 @@ def sql_type(column: Column) -> str:
             return f"{sql_type(column.children[0])}[]"
         case _:
             return column.kind
-
-
-def quoted(name: str) -> str:
-    """An SQL identifier, whatever is in the name."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _columns(fields: tuple[Field, ...]) -> tuple[Column, ...]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import duckdb
 
+from assay.sql import sql_text
 from assay.store.address import Lake
 from assay.store.ducklake import attach, is_overtaken, translated
 
@@ -46,7 +47,7 @@ def compact(lake: Lake, *, history_s: float, memory_limit: str = "1GB") -> Compa
         try:
             _call(con, "DELETE FROM _keys WHERE taken_at < now() - INTERVAL 24 HOURS")
             for table in _marks(con):  # their old states pile up in the catalogue
-                _call(con, f"CALL ducklake_flush_inlined_data('lake', table_name => '{table}')")
+                _call(con, f"CALL ducklake_flush_inlined_data('lake', table_name => {sql_text(table)})")
             states = _call(
                 con, "CALL ducklake_expire_snapshots('lake', older_than => now() - to_seconds(?))", history_s + slack_s
             )

@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any, Final
 import duckdb
 
 from assay.errors import ServiceError, StoreFailed, StoreUnreachable
+from assay.sql import quoted, sql_text
 from assay.store.address import Lake
-from assay.store.columns import quoted
 from assay.store.extensions import load
 from assay.store.protocol import Conflict, Expired
 from assay.store.reads import Reads
@@ -102,13 +102,13 @@ def attach(lake: Lake, *, read_only: bool = False, memory_limit: str = "1GB") ->
         con.execute("SET ducklake_default_data_inlining_row_limit = 0")
         options = ["READ_ONLY"] if read_only else []
         if lake.data and not read_only:
-            options.append(f"DATA_PATH {_literal(lake.data)}")
+            options.append(f"DATA_PATH {sql_text(lake.data)}")
         if lake.file is not None:
             _look_at(lake, lake.file, read_only=read_only)
         if lake.is_on_s3 or not lake.data:
             _reach_s3(con, lake)
         address = f"ducklake:{kind}:{_patient(rest) if kind == 'postgres' else rest}"
-        statement = f"ATTACH {_literal(address)} AS lake ({', '.join(options)})"
+        statement = f"ATTACH {sql_text(address)} AS lake ({', '.join(options)})"
         _in_turn(lambda: con.execute(statement))  # others may be making the same catalogue
         con.execute("USE lake")
     except duckdb.Error as error:
@@ -361,10 +361,10 @@ def _reach_s3(con: duckdb.DuckDBPyConnection, lake: Lake) -> None:
     load(con, "httpfs", "aws")
     options = ["TYPE s3", "PROVIDER credential_chain", "VALIDATION 'none'"]
     if lake.s3_region:
-        options.append(f"REGION {_literal(lake.s3_region)}")
+        options.append(f"REGION {sql_text(lake.s3_region)}")
     if lake.s3_endpoint:
         scheme, _, host = lake.s3_endpoint.partition("://")
-        options += [f"ENDPOINT {_literal(host)}", "URL_STYLE 'path'", f"USE_SSL {str(scheme == 'https').lower()}"]
+        options += [f"ENDPOINT {sql_text(host)}", "URL_STYLE 'path'", f"USE_SSL {str(scheme == 'https').lower()}"]
     con.execute(f"CREATE SECRET lake_s3 ({', '.join(options)})")
 
 
@@ -429,13 +429,13 @@ def _make_tables(con: duckdb.DuckDBPyConnection, marks: str) -> None:
             con.execute(f"INSERT INTO {name} VALUES (0)")
         con.execute("COMMIT")
         for name in set(_IN_CATALOGUE) - present:
-            con.execute(f"CALL lake.set_option('data_inlining_row_limit', {_INLINED}, table_name => '{name}')")
+            con.execute(f"CALL lake.set_option('data_inlining_row_limit', {_INLINED}, table_name => {sql_text(name)})")
     if marks and marks not in present:
         con.execute("BEGIN")
         con.execute(f"CREATE TABLE {quoted(marks)} ({TABLES['_marks']})")
         con.execute(f"INSERT INTO {quoted(marks)} VALUES ('', 0)")
         con.execute("COMMIT")
-        con.execute(f"CALL lake.set_option('data_inlining_row_limit', {_INLINED}, table_name => {_literal(marks)})")
+        con.execute(f"CALL lake.set_option('data_inlining_row_limit', {_INLINED}, table_name => {sql_text(marks)})")
 
 
 def _inode(lake: Lake) -> int | None:
@@ -452,10 +452,6 @@ def _patient(conninfo: str) -> str:
     if "://" not in conninfo:
         return " ".join([conninfo, *missing])
     return conninfo + ("&" if "?" in conninfo else "?") + "&".join(missing) if missing else conninfo
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def is_overtaken(error: duckdb.Error) -> bool:

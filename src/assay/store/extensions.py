@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 
 from assay.errors import UsageError
+from assay.sql import sql_text
 
 __all__ = ["extension", "load"]
 
@@ -41,8 +42,8 @@ def load(con: duckdb.DuckDBPyConnection, *names: str) -> None:
         UsageError: one is not installed, or is damaged.
     """
     for name in names:
-        path = str(extension(name)).replace("'", "''")
+        path = extension(name)
         try:
-            con.execute(f"LOAD '{path}'")
+            con.execute(f"LOAD {sql_text(path)}")
         except duckdb.Error as error:
             raise UsageError(f"DuckDB's extension {name} cannot be loaded: {str(error).splitlines()[0]}") from error

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 
 from assay.contract.document import Contract
-from assay.store.columns import META_COLUMNS, Column, columns, quoted, sql_type
+from assay.sql import quoted
+from assay.store.columns import META_COLUMNS, Column, columns, sql_type
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 
 from assay.contract.document import Contract
+from assay.sql import quoted
 from assay.store import quarantine
-from assay.store.columns import quoted
 from assay.store.protocol import Expired, Learned, Refused
 from assay.store.tables import Tables
 
