@@ -261,6 +261,17 @@ def test_a_column_of_numbers(cells: list[Any], schema: dict[str, Any], bad: list
         assert sorted(found(check(table, contract({"x": schema}, required=["x"])))) == bad
 
 
+def test_what_is_inside_may_be_a_slice_itself() -> None:
+    lists = pa.array([[9], [1, 2], None, [200]], pa.list_(pa.int32())).slice(1)
+    inside = pa.StructArray.from_arrays([lists, pa.array([0.5, None, 1.5])], ["l", "a"])
+    within = {"l": {"type": "array", "items": INTEGER | {"maximum": 99}}, "a": NUMBER | {"maximum": 1}}
+    structs = contract({"o": {"type": "object", "properties": within}})
+    assert set(found(check(pa.table({"o": inside}), structs))) == {2}
+    nested = pa.ListArray.from_arrays(pa.array([0, 2, 3], pa.int32()), lists)
+    some = contract({"x": {"type": "array", "items": within["l"]}})
+    assert set(found(check(pa.table({"x": nested}), some))) == {0, 1}
+
+
 def test_unknown_columns_cost_nothing_and_may_be_forbidden() -> None:
     table = pa.table({"a": [1, 2], "more": ["x", None], "f": [1.5, float("nan")]})
     assert found(check(table, FLAT_CONTRACT)) == {1: {("f", "finite_number")}}

@@ -10,7 +10,7 @@ import msgspec
 from assay.contract.document import Contract
 from assay.errors import UnknownDataset
 from assay.frames.sources import open_parts
-from assay.ingest.arrow_values import plain
+from assay.ingest.arrow_values import YEARS_S, from_its_start, per_second, plain
 from assay.monitor.bins import Columns, binned_fields
 from assay.sql import quoted
 from assay.store.columns import META_COLUMNS
@@ -27,9 +27,8 @@ __all__ = ["Counts", "count_source", "count_stored"]
 Counts: TypeAlias = dict[str, list[int]]
 
 _ROWS: Final = 65_536
-#: From the second day of the year 1 to the last but one of 9999, in seconds since 1970: Python has them in every zone.
-_FIRST_S: Final = -62_135_596_800 + 86_400
-_END_S: Final = 253_402_300_800 - 86_400
+#: Without the first day of the year 1 and the last of 9999: Python has them in every zone.
+_IN_EVERY_ZONE_S: Final = YEARS_S[86_400:-86_400]
 _OWN: Final = frozenset(name for name, _ in META_COLUMNS)
 
 
@@ -153,15 +152,14 @@ def _times_of_python(array: pa.Array) -> pa.Array:
     import pyarrow.compute as pc
 
     if pa.types.is_nested(array.type):
-        return plain(array.take(pa.array(range(len(array)))))  # which begins at its children's beginning
-    unit = array.type.unit
-    if unit == "ns":  # they reach from 1677 to 2262 alone
+        return plain(from_its_start(array))
+    if array.type.unit == "ns":  # they reach from 1677 to 2262 alone
         return array.cast(pa.timestamp("us", array.type.tz), safe=False)
     # Not as Python's values: to make one of them, Arrow would load pandas.
     ends = pc.min_max(array.cast(pa.int64())).as_py()
-    per_second = {"s": 1, "ms": 10**3, "us": 10**6}[unit]
-    is_beyond = ends["min"] is not None and (ends["min"] < _FIRST_S * per_second or ends["max"] >= _END_S * per_second)
-    return plain(array) if is_beyond else array
+    times = per_second(array.type)
+    is_within = ends["min"] is None or all(ends[end] // times in _IN_EVERY_ZONE_S for end in ("min", "max"))
+    return array if is_within else plain(array)
 
 
 def _with_values(row: dict[str, Any], json_columns: frozenset[str]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from assay.contract.violation import Violation
 from assay.errors import BadBody, UsageError
 from assay.ingest.arrow_columns import sure_rows
 from assay.ingest.arrow_stream import check_schema
-from assay.ingest.arrow_values import events, prepared
+from assay.ingest.arrow_values import events, from_its_start, prepared
 from assay.ingest.decode import SPACE, decode_event
 from assay.ingest.fastpath import fast_path
 
@@ -157,10 +157,7 @@ def _from_its_start(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The same batch, in which no nested column is a slice of a longer one."""
     import pyarrow as pa
 
-    columns = [
-        array.take(pa.array(range(len(array)), pa.int64())) if array.type.num_fields and array.offset else array
-        for array in batch.columns
-    ]
+    columns = list(map(from_its_start, batch.columns))
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names) if columns else batch
 
 

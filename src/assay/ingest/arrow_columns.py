@@ -14,7 +14,7 @@ import numpy as np
 
 from assay.contract.document import Field
 from assay.contract.structs import EXACT, limits
-from assay.ingest.arrow_values import as_text, cleaner, flat_plain, not_finite
+from assay.ingest.arrow_values import YEARS_S, as_text, cleaner, flat_plain, not_finite, per_second
 from assay.ingest.fastpath import PLAIN_MOMENT, FastPath
 from assay.store.columns import Column
 
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["Sure", "sure_rows"]
-
-_FIRST_S: Final = -62_135_596_800
-_LAST_S: Final = 253_402_300_799
-_PER_S: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,12 +284,12 @@ def _moments(field: Field, array: pa.Array) -> _Cast:
     if pa.types.is_timestamp(array.type) and only_format:
         unit = array.type.unit
         ticks = array.cast(pa.timestamp(unit, "UTC")).cast(pa.int64())
-        per_s = _PER_S[unit]
+        times = per_second(array.type)
         fits = _all(len(array), value=True)
         if unit == "ns":  # its years are within 1677 and 2262
             held = array.cast(kind, safe=False)
             return held, [pc.equal(held.cast(pa.timestamp("ns", "UTC")).cast(pa.int64()), ticks)], None
-        fits = pc.and_(pc.greater_equal(ticks, _FIRST_S * per_s), pc.less(ticks, (_LAST_S + 1) * per_s))
+        fits = pc.and_(pc.greater_equal(ticks, YEARS_S.start * times), pc.less(ticks, YEARS_S.stop * times))
         held = pc.if_else(fits, ticks, pa.scalar(None, pa.int64())).cast(pa.timestamp(unit, "UTC")).cast(kind)
         return held, [fits], None
     texts = flat_plain(array)

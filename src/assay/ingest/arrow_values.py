@@ -20,14 +20,53 @@ from assay.ingest.rows import to_json
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["as_text", "cleaner", "events", "flat_plain", "not_finite", "plain", "prepared"]
+__all__ = [
+    "YEARS_S",
+    "as_text",
+    "cleaner",
+    "events",
+    "flat_plain",
+    "from_its_start",
+    "not_finite",
+    "per_second",
+    "plain",
+    "prepared",
+]
+
+#: The years 1 to 9999 in UTC, seconds since 1970: those that RFC 3339 and Python have.
+YEARS_S: Final = range(-62_135_596_800, 253_402_300_800)
 
 _MOMENT: Final = r"^([0-9-]+) ([0-9:]+)(?:\.0+|(\.[0-9]*[1-9])0*)?Z$"
 _CLOCK: Final = r"^([0-9:]+)(?:\.0+|(\.[0-9]*[1-9])0*)$"
 
 
+def per_second(kind: pa.TimestampType) -> int:
+    """How many of its units a second has."""
+    return {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[kind.unit]
+
+
+def from_its_start(array: pa.Array) -> pa.Array:
+    """The same array; one with children is no slice of a longer one, and neither are they: each begins at its own beginning."""
+    import pyarrow as pa
+
+    return array.take(pa.array(range(len(array)), pa.int64())) if _is_slice(array) else array
+
+
+def _is_slice(array: pa.Array) -> bool:
+    """Whether it, or what it holds, has children and begins within them."""
+    import pyarrow as pa
+
+    if not array.type.num_fields:
+        return False
+    if array.offset:
+        return True
+    if pa.types.is_struct(array.type):
+        return any(map(_is_slice, map(array.field, range(array.type.num_fields))))
+    return _is_slice(array.values) if is_list(array.type) else False
+
+
 def plain(array: pa.Array) -> pa.Array:
-    """An array by value. One with children must begin at their beginning: no slice."""
+    """An array by value. One with children must begin at their beginning (`from_its_start`)."""
     import pyarrow as pa
 
     kind, is_ = array.type, pa.types
