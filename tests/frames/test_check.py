@@ -330,7 +330,22 @@ def test_it_tells_how_far_it_is() -> None:
         pytest.param(STRING | {"format": "date"}, ["20260102", "7"], [0, 1], id="numbers where dates should be"),
         pytest.param(STRING | {"format": "date-time"}, ["03:04:05"], [0], id="times where moments should be"),
         pytest.param({"type": ["string", "integer"]}, ["1", "2"], [], id="text or a number"),
-        pytest.param(INTEGER, ["1", "x"], [0, 1], id="a number, and there is text"),
+        pytest.param(
+            INTEGER,
+            ["1", "x", " 2", "+3", "004", "5.5", "true", "1e400", "nan", ""],
+            [1, 5, 6, 7, 8],
+            id="numbers, and text",
+        ),
+        pytest.param(NUMBER | {"maximum": 9}, ["1.5", "x", "10", ".5", "1e1"], [1, 2, 4], id="amounts, and text"),
+        pytest.param(INTEGER, ["1", "", "2"], [], id="a number, or nothing"),
+        pytest.param({"type": "boolean"}, ["true", "FALSE", "1", "maybe"], [2, 3], id="truth, and more"),
+        pytest.param({"type": ["integer", "null"]}, ["1", "", "x"], [2], id="numbers, nothing, and text"),
+        pytest.param(
+            STRING | {"format": "date-time"},
+            ["2026-01-02 03:04:05", "2026-01-02T03:04:05.5+01:00", "soon"],
+            [2],
+            id="moments, and text",
+        ),
         pytest.param({}, ["1", "x"], [], id="anything"),
     ],
 )
@@ -348,6 +363,8 @@ def test_text_of_a_csv_may_begin_to_look_like_text_late(tmp_path: Path) -> None:
     path = tmp_path / "r.csv"
     path.write_text("x\n" + "1\n" * 30_000 + "x\n")
     assert check(path, contract({"x": STRING})).ok
+    report = check(path, contract({"x": INTEGER | {"maximum": 1}}))
+    assert found(report) == {30_000: {("x", "int_type")}}
 
 
 MOMENTS = st.integers(-(2**31), 2**32).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))

@@ -108,12 +108,7 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
         ),
         pytest.param("x.ndjson", b'{"a":NaN}\n' * 3 + b"{\n", "line 4 is no JSON", id="NaN, which DuckDB takes"),
         pytest.param("x.json", b'[{"a":1},{"a":', "Malformed JSON: unexpected end of data", id="an array"),
-        pytest.param(
-            "x.csv",
-            b"n\n" + b"1\n" * 30_000 + b"x\n",
-            """CSV Error on Line: 30002: Error when converting column "n". Could not convert string "x" to 'BIGINT'""",
-            id="CSV",
-        ),
+        pytest.param("x.csv", b"a,b\n" + b"1,2\n" * 30_000 + b"1,2,3\n", "CSV Error on Line: 30002", id="CSV"),
         pytest.param("x", b"", "its name has no ending that tells what it holds; take CSV, TSV", id="no ending"),
         pytest.param("x.png", b"", 'files named "*.png" are not known; take CSV, TSV', id="another ending"),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,8 +17,10 @@ from assay.errors import BadBody, UsageError
 from assay.ingest.arrow_stream import texts_of
 from assay.ingest.decode import is_array, split_array
 from assay.profile.files import BOM, TAKEN, arrow_file, csv_file, file_kind, reason, unpacked
+from assay.sql import quoted
 
 if TYPE_CHECKING:
+    import duckdb
     import pandas as pd
     import pyarrow as pa
 
@@ -190,17 +192,19 @@ def _of_csv(path: Path, contracts: Sequence[Contract]) -> Iterator[Part]:
 
     known = [{field.name: field for field in contract.fields} for contract in contracts]
 
+    def described(name: str) -> list[Field]:
+        return [fields[name] for fields in known if name in fields]
+
     def is_text(name: str, kind: str) -> bool:
-        described = [fields[name] for fields in known if name in fields]
-        return bool(described) and all(_is_text(field, kind) for field in described)
+        return bool(fields := described(name)) and all(_is_text(field, kind) for field in fields)
 
     try:
         with closing(duckdb.connect()) as con:
             con.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
-            table = csv_file(con, path, is_text)
+            table, json_columns = _cell_by_cell(con, csv_file(con, path, is_text), described)
     except duckdb.Error as error:
         raise UsageError(f"{path} cannot be read as CSV: {reason(error)}") from error
-    yield from _of_table(table, frozenset())
+    yield from _of_table(table, json_columns)
 
 
 def _is_text(field: Field, kind: str) -> bool:
@@ -211,6 +215,43 @@ def _is_text(field: Field, kind: str) -> bool:
     if not field.allows("string") or any(map(field.allows, ("integer", "number", "boolean"))):
         return False
     return field.format not in {"date", "date-time"} or not kind.startswith(("DATE", "TIMESTAMP"))
+
+
+#: The JSON that a cell stands for: a number however it is written, a truth value, or else a text.
+_CELL_AS_JSON: Final = r"""CASE WHEN {c} IS NULL THEN NULL
+    WHEN regexp_full_match(trim({c}), '-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?') THEN trim({c})
+    WHEN isfinite(TRY_CAST({c} AS DOUBLE)) THEN TRY_CAST({c} AS DOUBLE)::VARCHAR
+    WHEN lower({c}) IN ('true', 'false') THEN lower({c}) ELSE to_json({c})::VARCHAR END"""
+#: The RFC 3339 text of a moment, as `plain` has it of columns of them; or else the cell as it stands.
+_CELL_AS_MOMENT: Final = r"""coalesce(regexp_replace(regexp_replace(
+    strftime(timezone('UTC', TRY_CAST({c} AS TIMESTAMPTZ)), '%Y-%m-%dT%H:%M:%S.%fZ'),
+    '\.0+Z$', 'Z'), '(\.[0-9]*[1-9])0+Z$', '\1Z'), {c})"""
+
+
+def _cell_by_cell(
+    con: duckdb.DuckDBPyConnection, table: pa.Table, described: Callable[[str], list[Field]]
+) -> tuple[pa.Table, frozenset[str]]:
+    """With the columns that came as text, though a contract says otherwise, read cell by cell; and which are JSON then.
+
+    One cell that is no number makes all of a column text, and is the only one there that breaks the contract.
+    """
+    import pyarrow as pa
+
+    exprs, json_columns = {}, set()
+    for name, kind in zip(table.column_names, table.schema.types, strict=True):
+        fields = described(name)
+        if not fields or not (pa.types.is_string(kind) or pa.types.is_string_view(kind)):
+            continue
+        if not any(field.allows("string") for field in fields):
+            exprs[name] = _CELL_AS_JSON
+            json_columns.add(name)
+        elif all(field.format == "date-time" and _is_text(field, "VARCHAR") for field in fields):
+            exprs[name] = _CELL_AS_MOMENT
+    if not exprs:
+        return table, frozenset()
+    replaced = ", ".join(f"{expr.replace('{c}', quoted(name))} AS {quoted(name)}" for name, expr in exprs.items())
+    con.register("cells", table)
+    return con.sql(f"SELECT * REPLACE ({replaced}) FROM cells").to_arrow_table(), frozenset(json_columns)
 
 
 def _of_lines(path: Path) -> Iterator[Part]:

@@ -96,17 +96,31 @@ def _is_hidden(file: Path, folder: Path) -> bool:
     return any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
 
 
+#: As many as DuckDB looks at unless it is told otherwise.
+_SAMPLE_ROWS: Final = 20_480
+
+
 def csv_file(
     con: duckdb.DuckDBPyConnection, path: Path, is_text: Callable[[str, str], bool] = lambda _name, _kind: False
 ) -> pa.Table:
     """A CSV file; an empty cell is null.
 
-    DuckDB tells the type of each column from its cells. One that `is_text` says so of, by its name and that type in SQL, is
-    text instead, each cell as it stands.
+    DuckDB tells the type of each column from the first rows, or from all of them where a later cell is none of that
+    type: text takes any. A column that `is_text` says so of, by its name and that type in SQL, is text in any case, each
+    cell as it stands.
     """
-    told = con.read_csv(str(path))
+    import duckdb
+
+    try:
+        return _csv(con, path, is_text, _SAMPLE_ROWS)
+    except duckdb.ConversionException:
+        return _csv(con, path, is_text, -1)
+
+
+def _csv(con: duckdb.DuckDBPyConnection, path: Path, is_text: Callable[[str, str], bool], sample: int) -> pa.Table:
+    told = con.read_csv(str(path), sample_size=sample)
     texts = {name: "VARCHAR" for name, kind in zip(told.columns, told.types, strict=True) if is_text(name, str(kind))}
-    return (con.read_csv(str(path), dtype=texts) if texts else told).to_arrow_table()
+    return (con.read_csv(str(path), dtype=texts, sample_size=sample) if texts else told).to_arrow_table()
 
 
 def json_shape(path: Path, kind: Kind) -> str:
