@@ -323,6 +323,13 @@ def test_only_post_collects(shared: Service, method: str, path: str) -> None:
         assert answer.json()["status"] == 405
 
 
+@pytest.mark.parametrize("path", ["/", "/readyz", "/metrics", "/contracts/d", "/nowhere"])
+def test_what_can_be_got_has_a_head(shared: Service, path: str) -> None:
+    got, head = shared.client.get(path), shared.client.request("HEAD", path)
+    assert head.status_code == got.status_code
+    assert head.headers["content-type"] == got.headers["content-type"]
+
+
 @pytest.mark.parametrize("name", ["D", "1d", "d-e", "_d", "d%20e", "d%00", "d'; DROP TABLE d", "x" * 64, "é", "d%0A"])
 def test_what_is_no_datasets_name_is_404(shared: Service, name: str) -> None:
     for path in ("/collect", "/validate"):

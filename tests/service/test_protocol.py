@@ -115,6 +115,18 @@ def test_requests_sent_at_once_are_answered_in_turn(port: int) -> None:
         assert answers(connection) == ["200", "200", "422"]
 
 
+def test_the_head_of_an_answer_comes_without_its_body(port: int) -> None:
+    head = b"HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    last = head.replace(b"HEAD", b"GET").replace(b"localhost", b"localhost\r\nConnection: close")
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(head + last)
+        received = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+    first, second = re.split(rb"(?<!^)(?=HTTP/1.1 200 OK)", received)
+    assert first.endswith(b"\r\n\r\n")
+    assert second.endswith(b'\r\n\r\n{"ok":true}')
+    assert b"content-length: 11\r\n" in first
+
+
 def test_what_is_no_http_is_answered_before_the_end(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(b"what?\r\n\r\n")

@@ -184,7 +184,9 @@ class App(FastAPI):
     collect: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
+        """Answer a request. HEAD is a GET whose body the server leaves out: RFC 9110, section 9.3.2."""
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}
         if self.collect is not None and scope["type"] == "http" and scope["method"] == "POST":
             path: str = scope["path"]
             if path == "/collect" or (path.startswith("/collect/") and "/" not in path[9:]):
