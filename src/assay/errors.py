@@ -190,7 +190,8 @@ class LogInUse(LogFailed):
     def __init__(
         self,
         path: Path | str,
-        reason: str = "another assay process owns it; stop that one first, or name another store",
+        reason: str = "another assay process owns it; stop that one first, or name another store "
+        "(a service on another port than assay.toml's is found by ASSAY_PORT)",
     ) -> None:
         super().__init__(path, reason)
 
