@@ -240,3 +240,17 @@ def test_a_prometheus_sees_nothing_of_it_in_the_data(service: Service, prometheu
     service.flush()
     assert service.rows("SELECT count(*) FROM d") == [(sum(accepted),)]
     assert service.terminate() == 0
+
+
+def test_a_service_that_cannot_say_a_word_goes_on(service: Service) -> None:
+    service.enforce("d", SCHEMA)
+    service.begin(under=["sh", "-c", 'exec "$0" "$@" 2> /dev/full'])  # its stderr lies on a full disk
+    assert until(service.is_ready, 60)
+    for round_ in range(2):  # of being held and of being let go it has something to tell
+        with holding(service.store):
+            assert service.post("/collect/d", b'{"id": %d, "x": 1}' % round_).status == 200
+            assert until(lambda: "is held by" in note(service), 10), note(service)
+        service.flush()
+        assert until(lambda: note(service) == "", 10)
+    assert service.rows("SELECT id FROM d ORDER BY id") == [(0,), (1,)]
+    assert service.terminate() == 0

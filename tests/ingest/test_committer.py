@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -54,6 +55,11 @@ class Gate(Log):
     def free(self, through: int) -> None:
         super().free(through)
         self.freed.append(through)
+
+    def live(self) -> tuple[int, int, int | None]:
+        if isinstance(self.fault, sqlite3.Error):
+            raise self.fault
+        return super().live()
 
     def probe(self) -> None:
         if self.fault is not None:
@@ -288,6 +294,19 @@ def test_it_notices_by_itself_that_the_log_is_well_again(make: Callable[..., Des
     assert until(lambda: desk.committer.failure is not None)
     desk.log.fault = None
     assert until(lambda: desk.committer.failure is None, 3)
+
+
+def test_a_fault_beside_a_transaction_does_not_end_it(make: Callable[..., Desk]) -> None:
+    desk = make()
+    desk.submit(1)
+    assert until(lambda: 1 in desk.ended)
+    desk.log.fault = sqlite3.OperationalError("disk I/O error")  # when it looks at what is left
+    desk.committer.free(1)
+    assert until(lambda: "disk I/O error" in str(desk.committer.failure))
+    desk.log.fault = None
+    assert until(lambda: desk.committer.failure is None)
+    desk.submit(2)
+    assert until(lambda: desk.ended.get(2, desk) is None)
 
 
 def test_what_waits_is_bounded_and_one_alone_is_taken(make: Callable[..., Desk]) -> None:

@@ -12,7 +12,7 @@ from assay.errors import FateUnknown, LogFailed, LogInUse
 from assay.ingest import checkpoint
 from assay.ingest.log import Log
 from assay.ingest.log_reader import Reader
-from assay.ingest.record import Kind, Record
+from assay.ingest.record import Kind, Record, connect
 from tests.ingest.conftest import MakeLog
 
 CONTRACT = Contract.parse({"type": "object", "properties": {"a": {"type": "integer"}}}, dataset="d", version=3)
@@ -49,6 +49,17 @@ def test_reading_is_bounded_by_bytes_but_gives_at_least_one(make_log: MakeLog, p
         assert [each.seq for each in reader.read(0, 1)] == [1]
         assert [each.seq for each in reader.read(1, 250)] == [2, 3, 4]
         reader.close()
+
+
+def test_who_opens_it_to_read_does_not_wait_for_who_writes(make_log: MakeLog, path: Path) -> None:
+    with make_log(path) as log:
+        log.append([record(), record()])
+        with contextlib.closing(connect(path)) as writer:
+            writer.execute("BEGIN IMMEDIATE")
+            reader = Reader(path)
+            assert reader.last_seq() == 2
+            assert len(reader.read(0, 1 << 20)) == 2
+            reader.close()
 
 
 def test_the_sequence_never_restarts(make_log: MakeLog, path: Path) -> None:

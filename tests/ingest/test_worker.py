@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +14,7 @@ import pytest
 
 from assay.contract.document import Contract
 from assay.contract.versions import Active
-from assay.errors import ServiceError
+from assay.errors import LogFailed, ServiceError
 from assay.ingest.apply import Applied, Applier
 from assay.ingest.intake import take
 from assay.ingest.log import Log
@@ -117,12 +117,12 @@ class Rounds:
 
 
 @contextmanager
-def working(rounds: Rounds) -> Iterator[Worker]:
+def working(rounds: Rounds, last_seq: Callable[[], int] = lambda: 0) -> Iterator[Worker]:
     """A worker that never comes to an end."""
     worker = Worker(
         rounds,
         judge_for=lambda _: None,
-        last_seq=lambda: 0,
+        last_seq=last_seq,
         on_applied=lambda *_: None,
     )
     worker.start()
@@ -146,6 +146,26 @@ def test_a_fault_ends_no_thread_and_is_told() -> None:
     with working(rounds) as worker:
         assert until(lambda: "what nobody thought of" in str(worker.status.trouble))
         assert until(lambda: worker.status.trouble is None and worker.status.through > 2)
+
+
+def test_a_log_that_cannot_be_read_after_a_round_ends_no_thread_and_is_told(tmp_path: Path) -> None:
+    failing = [True]
+
+    def last_seq() -> int:
+        if failing[0]:
+            raise LogFailed(tmp_path / "s.log", "database or disk is full")
+        return 0
+
+    class Idle(Rounds):
+        def round(self, _: object) -> Applied:
+            super().round(_)
+            return Applied()  # with nothing more that it knows of, the log is asked
+
+    with working(Idle(0.01), last_seq) as worker:
+        assert until(lambda: "disk is full" in str(worker.status.trouble))
+        failing[0] = False
+        worker.flush(10)
+        assert worker.status.trouble is None
 
 
 def test_a_flush_that_waits_for_nothing_that_moves_gives_up() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -33,8 +34,9 @@ _EXIT: Final = ((UsageError, 2), (EditedByHand, 1), (ContractError, 1), (BadBody
 
 
 def say(message: str) -> None:
-    """A message for the person at the terminal."""
-    sys.stderr.write(message + "\n")
+    """A message for the person at the terminal; where stderr is on a full disk, or nobody's, there is none to read it."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(message + "\n")
 
 
 def tell(message: str) -> None:
@@ -67,6 +69,6 @@ def result(text: str, document: Any, *, as_json: bool) -> None:
 def fail(error: AssayError) -> NoReturn:
     """End with the error's message and exit code."""
     if isinstance(error, EditedByHand):
-        sys.stderr.write(error.diff)
+        say(error.diff.removesuffix("\n"))
     say(f"assay: {error}")
     sys.exit(next((code for kind, code in _EXIT if isinstance(error, kind)), 3))

@@ -161,8 +161,14 @@ class Committer:
             if not (is_busy or self._stopping or not self._log.is_clean):
                 self._sleep()
             with self._committing:
-                if not self._next():
-                    return
+                try:
+                    if not self._next():
+                        return
+                except Exception as fault:  # noqa: BLE001  this thread must not end: everybody would wait for ever
+                    self.failure = self._told(fault)
+                    if self._stopping and not (self._waiting or self._later):
+                        return
+                    time.sleep(_PROBE_S)
 
     def _next(self) -> bool:
         """The next transaction, or whatever else there is to do; False when it was asked to stop, and all is done."""
@@ -222,8 +228,8 @@ class Committer:
             self._log.append(records, keys=keys, pieces=pieces, free_through=free_through)
         except LogFailed as failure:
             error = failure
-        except Exception as fault:  # noqa: BLE001  (this thread must not end: everybody would wait for ever)
-            error = LogFailed(self._log.path, f"{type(fault).__name__}: {fault}")
+        except Exception as fault:  # noqa: BLE001  nor must those who wait for this transaction
+            error = self._told(fault)
         took = time.perf_counter() - began
         if error is None:
             self._add_live([*records, *(piece.record for piece in pieces)])
@@ -240,6 +246,10 @@ class Committer:
         elif free_through:
             self._note_freed(free_through)
         return count
+
+    def _told(self, fault: Exception) -> LogFailed:
+        """What nobody thought of, as it is told."""
+        return LogFailed(self._log.path, f"{type(fault).__name__}: {fault}")
 
     def _count(self, count: Callable[[], None]) -> None:
         """In the event loop: count what it committed, unless the thread is at it; never two at once."""

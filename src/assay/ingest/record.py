@@ -14,6 +14,9 @@ from assay.contract.document import Contract
 
 __all__ = ["REJECTS", "Kind", "Opening", "Piece", "Record", "Stored", "connect"]
 
+#: SQLite's number for `auto_vacuum = INCREMENTAL`.
+_INCREMENTAL: Final = 2
+
 
 class Kind(IntEnum):
     """What a record's payload holds (see `assay.ingest.payload`)."""
@@ -99,8 +102,14 @@ def connect(path: Path, *, makes: bool = True) -> sqlite3.Connection:
     con = sqlite3.connect(
         name, timeout=10, isolation_level=None, check_same_thread=False, cached_statements=32, uri=True
     )
-    con.execute("PRAGMA auto_vacuum = INCREMENTAL")  # takes effect in a new file alone
-    con.execute("PRAGMA journal_mode = WAL")
-    con.execute("PRAGMA synchronous = FULL")
-    con.execute("PRAGMA journal_size_limit = 67108864")
+    try:
+        # To set it is to write, even where it is set already: who reads must not need room, nor wait for who writes.
+        if con.execute("PRAGMA auto_vacuum").fetchone() != (_INCREMENTAL,):
+            con.execute("PRAGMA auto_vacuum = INCREMENTAL")  # takes effect in a new file alone
+        con.execute("PRAGMA journal_mode = WAL")
+        con.execute("PRAGMA synchronous = FULL")
+        con.execute("PRAGMA journal_size_limit = 67108864")
+    except BaseException:
+        con.close()
+        raise
     return con

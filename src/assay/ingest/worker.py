@@ -230,24 +230,23 @@ class Worker:
         began = time.perf_counter()
         try:
             applied = self._applier.round(self._judge_for)
+            if (
+                applied.events
+                or applied.quarantined
+                or applied.gaps
+                or applied.expired
+                or (applied.through, applied.others) != (self.status.through, self.status.others)
+            ):
+                self._moved_at = time.monotonic()
+                self._on_applied(applied, time.perf_counter() - began)
+            self._say(Status(applied.through, applied.in_quarantine, applied.waiting, applied.trouble, applied.others))
+            more = applied.more or applied.trouble is not None or self.is_behind
+            return _Done(more, applied.more, applied.held_s)
         except (StoreLocked, StoreFailed, LogFailed) as trouble:
             self._say(replace(self.status, trouble=trouble))
-            return _Done()
         except Exception as fault:  # noqa: BLE001  this thread must not end: events would wait for ever, and nobody would be told
             self._say(replace(self.status, trouble=ServiceError(f"{type(fault).__name__}: {fault}")))
-            return _Done()
-        if (
-            applied.events
-            or applied.quarantined
-            or applied.gaps
-            or applied.expired
-            or (applied.through, applied.others) != (self.status.through, self.status.others)
-        ):
-            self._moved_at = time.monotonic()
-            self._on_applied(applied, time.perf_counter() - began)
-        self._say(Status(applied.through, applied.in_quarantine, applied.waiting, applied.trouble, applied.others))
-        more = applied.more or applied.trouble is not None or self.is_behind
-        return _Done(more, applied.more, applied.held_s)
+        return _Done()
 
     def _replay(self, *, stopping: bool) -> float:
         """Replay the portion that has waited longest, if there is one; for how many seconds the store was held."""
