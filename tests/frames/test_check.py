@@ -346,6 +346,22 @@ def test_it_tells_how_far_it_is() -> None:
             [2],
             id="moments, and text",
         ),
+        pytest.param(
+            STRING | {"format": "date"}, ["2026-01-02", "", "soon", "2026-02-30"], [2, 3], id="days, and text"
+        ),
+        pytest.param(
+            STRING | {"format": "date"},
+            ["04.03.2026", "5.3.2026", "soon", "31.02.2026", "2026-03-04x"],
+            [2, 3, 4],
+            id="German days, and text",
+        ),
+        pytest.param(
+            STRING | {"format": "date", "pattern": "^2026-03"},
+            ["03/31/2026", "03/30/2026", "03/04/2026", "04/03/2026", "n/a", "31/03/2026"],
+            [3, 4, 5],
+            id="American days, and text",
+        ),
+        pytest.param(STRING | {"format": "date"}, ["soon", "later"], [0, 1], id="no day at all"),
         pytest.param({}, ["1", "x"], [], id="anything"),
     ],
 )

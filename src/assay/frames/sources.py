@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -17,7 +18,7 @@ from assay.errors import BadBody, UsageError
 from assay.ingest.arrow_stream import texts_of
 from assay.ingest.decode import is_array, split_array
 from assay.profile.files import BOM, TAKEN, arrow_file, csv_file, file_kind, reason, unpacked
-from assay.sql import quoted
+from assay.sql import quoted, sql_text
 
 if TYPE_CHECKING:
     import duckdb
@@ -226,6 +227,14 @@ _CELL_AS_JSON: Final = r"""CASE WHEN {c} IS NULL THEN NULL
 _CELL_AS_MOMENT: Final = r"""coalesce(regexp_replace(regexp_replace(
     strftime(timezone('UTC', TRY_CAST({c} AS TIMESTAMPTZ)), '%Y-%m-%dT%H:%M:%S.%fZ'),
     '\.0+Z$', 'Z'), '(\.[0-9]*[1-9])0+Z$', '\1Z'), {c})"""
+#: The forms of days that DuckDB looks for in CSV, the one that it prefers first.
+_DAYS: Final = tuple(
+    form.replace("-", sign)
+    for form in ("%y-%m-%d", "%Y-%m-%d", "%d-%m-%y", "%d-%m-%Y", "%m-%d-%y", "%m-%d-%Y")
+    for sign in "-/. "
+)
+#: Cells that tell which of them a column has.
+_DAYS_SEEN: Final = 20_480
 
 
 def _cell_by_cell(
@@ -237,6 +246,7 @@ def _cell_by_cell(
     """
     import pyarrow as pa
 
+    con.register("cells", table)
     exprs, json_columns = {}, set()
     for name, kind in zip(table.column_names, table.schema.types, strict=True):
         fields = described(name)
@@ -247,11 +257,22 @@ def _cell_by_cell(
             json_columns.add(name)
         elif all(field.format == "date-time" and _is_text(field, "VARCHAR") for field in fields):
             exprs[name] = _CELL_AS_MOMENT
+        elif all(field.format == "date" and _is_text(field, "VARCHAR") for field in fields):
+            exprs[name] = _cell_as_day(con, name)
     if not exprs:
         return table, frozenset()
     replaced = ", ".join(f"{expr.replace('{c}', quoted(name))} AS {quoted(name)}" for name, expr in exprs.items())
-    con.register("cells", table)
     return con.sql(f"SELECT * REPLACE ({replaced}) FROM cells").to_arrow_table(), frozenset(json_columns)
+
+
+def _cell_as_day(con: duckdb.DuckDBPyConnection, name: str) -> str:
+    """The ISO 8601 text of a day, where a cell is one in the form that most of them have; or else the cell as it stands."""
+    counts = ", ".join(f"count(try_strptime(c, {sql_text(form)}))" for form in _DAYS)
+    column = quoted(name)
+    seen = f"SELECT {column} AS c FROM cells WHERE {column} IS NOT NULL LIMIT {_DAYS_SEEN}"
+    found = con.sql(f"SELECT {counts} FROM ({seen})").fetchall()[0]
+    form = max(zip(found, _DAYS, strict=True), key=itemgetter(0))[1]
+    return f"coalesce(strftime(try_strptime({{c}}, {sql_text(form)}), '%Y-%m-%d'), {{c}})"
 
 
 def _of_lines(path: Path) -> Iterator[Part]:
