@@ -290,7 +290,11 @@ def apply_apart() -> NoReturn:
             on_status=on_status,
         )
 
-    serve_apart(make_worker, lambda: enforced.adopt(enforced.refresh()))
+    def refresh() -> None:
+        with contextlib.suppress(OSError):  # the folder cannot be read, as the parent says; what is in force stays
+            enforced.adopt(enforced.refresh())
+
+    serve_apart(make_worker, refresh)
     sys.stdout.flush()
     os._exit(0)  # a round that nobody waits for any more is undone, not waited for
 

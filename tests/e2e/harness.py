@@ -276,7 +276,9 @@ class Service:
 
     def flush(self, timeout_s: float = 60) -> None:
         """Until everything is in its table."""
-        assert until(lambda: self.post("/flush").status == 200, timeout_s), self.get("/readyz").body
+        assert until(lambda: self.post("/flush").status == 200, timeout_s), (
+            f"{self.post('/flush').body!r}, {self.get('/readyz').body!r}; it said:\n{self.said[-3000:]}"
+        )
 
     def metrics(self) -> Metrics:
         return Metrics(self.get("/metrics").body.decode())

@@ -152,6 +152,35 @@ def test_it_is_started_again_when_it_is_killed(place: Place) -> None:
     assert place.rows() == [1, 2]
 
 
+def test_where_it_cannot_be_started_again_that_is_told_and_tried_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.send(1)
+    place.worker.flush(20)
+    monkeypatch.setattr(place.worker, "_command", ["/no/such/program"])
+    process = place.worker._process
+    assert process is not None
+    process.kill()
+    place.send(2)
+    assert until(lambda: "cannot be started" in str(place.worker.status.trouble), 20)
+    monkeypatch.undo()
+    assert until(lambda: place.worker.status.through == 2, 20)
+
+
+def test_a_stop_just_after_it_was_killed_moves_what_it_can(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.send(1)
+    place.worker.flush(20)
+    process = place.worker._process
+    assert process is not None
+    place.send(2)
+    process.kill()
+    assert until(lambda: any(trouble is not None for trouble in place.troubles), 20)
+    place.worker.stop()
+    place.log.close()
+    assert place.rows() == [1, 2]
+
+
 def test_it_does_not_outlive_its_parent(tmp_path: Path) -> None:
     code = (
         "import sys, time\n"

@@ -164,6 +164,8 @@ class ApartWorker:
     def _start(self) -> None:
         self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._send(_Ask("contracts"))
+        if self._stopping:  # it was asked while nobody was there to be told
+            self._send(_Ask("stop"))
 
     def _send(self, ask: _Ask) -> bool:
         """Whether there is somebody to ask."""
@@ -199,8 +201,22 @@ class ApartWorker:
             self._say(
                 Status(trouble=ServiceError(f"the process that applies the log ended with {code}; started again"))
             )
+            if not self._start_again():
+                return
+
+    def _start_again(self) -> bool:
+        """Whether it runs again: it may be asked to stop before it can."""
+        while True:
             time.sleep(_RESTART_S)
-            self._start()
+            try:
+                self._start()
+            except OSError as error:  # the system has no room for it
+                reason = f"the process that applies the log cannot be started: {error}; it is tried again"
+                self._say(Status(trouble=ServiceError(reason)))
+            else:
+                return True
+            if self._stopping:
+                return False
 
     def _hear(self, told: _Tell) -> None:
         trouble = None if told.trouble is None else told.trouble.error()
